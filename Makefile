@@ -1,0 +1,52 @@
+PYTHON ?= python3.11
+PY := .venv/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
+LOCAL := requirements/run.txt requirements/local.txt
+DEV := $(LOCAL) requirements/dev.txt
+
+.PHONY: help run test check install format lint types imports unused lock clean
+help: ## print the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/.local ## everything up on this machine, with a sandbox provider
+	@exec .venv/bin/topup up
+
+test: .venv/.dev ## every test, on real servers and real processes
+	$(PY) -m pytest
+
+check: format lint types imports unused ## the gate: seconds, no servers
+format: .venv/.dev
+	$(PY) -m ruff format --check .
+lint: .venv/.dev
+	$(PY) -m ruff check .
+types: .venv/.dev
+	$(PY) -m mypy
+imports: .venv/.dev
+	.venv/bin/lint-imports
+unused: .venv/.dev
+	.venv/bin/deptry .
+	$(PY) -m vulture
+
+install: .venv/.dev ## the environment with all development tools
+
+.venv/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is missing: install it, for example 'apt-get install python3.11 python3.11-venv'"; exit 1; }
+	@echo "making .venv …"
+	@$(PYTHON) -m venv .venv
+
+.venv/.local: $(LOCAL) pyproject.toml | .venv/bin/python
+	@echo "installing what runs (about a minute the first time) …"
+	@$(PIP) install -q --progress-bar on --require-hashes $(LOCAL:%=-r %)
+	@$(PIP) install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: $(DEV) .venv/.local
+	@echo "installing the development tools …"
+	@$(PIP) install -q --require-hashes $(DEV:%=-r %)
+	@touch $@
+
+lock: .venv/.dev ## renew the hash-pinned requirements
+	cd requirements && for part in run local dev; do ../.venv/bin/uv pip compile -q --upgrade --generate-hashes --no-header --universal --python-version 3.11 $$part.in -o $$part.txt; done
+
+clean: ## remove the environment and the local data
+	rm -rf .venv .topup

@@ -1,0 +1,1 @@
+"""How a topup travels: the stream functions of the protocol and their typed wrappers."""

@@ -1,0 +1,587 @@
+#!lua name=topups1
+-- minor 1
+-- The life of a topup: every step that changes its record, its stream entries or its lane.
+--
+-- KEYS of every function, unless it says otherwise:
+--   1 lane (stream)  2 outcomes (stream)  3 waiting (zset)  4 alive (zset)  5 counters (hash)
+--   6 meta (hash)    7 lanes (hash)       8 dead (stream)
+--   then n records, then n key records (an item without a key gives its record again)
+-- A batch is of one partition and one lane. Each item is tried alone: what goes wrong with it is
+-- its own reply, { "error:<text>" }. A repeated call changes nothing.
+-- Times are milliseconds of this server's clock. Only keys given in KEYS are touched.
+
+local COMMON = 8
+local VERSION = 1
+local SILENT_MS = 5000
+local ALIVE_FORGET_MS = 3600000
+local HELD_RECHECK_MS = 5000
+local HOLD_MS_MAX = 60000
+local FIELDS = { 'v', 'state', 'lane', 'body', 'fingerprint', 'key', 'accepted_at', 'deliver_before',
+  'entry', 'owner', 'nonce', 'mode', 'lease_until', 'attempt', 'first_send_at', 'doubt',
+  'quarantine_until', 'seq', 'reason' }
+local NUMBERS = { 'v', 'accepted_at', 'deliver_before', 'lease_until', 'attempt', 'first_send_at',
+  'quarantine_until', 'seq' }
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function text(ms)
+  return string.format('%.0f', ms)
+end
+
+-- One call's view of its keys, its time and the counters it will change.
+local function context(keys, n)
+  assert(#keys == COMMON + 2 * n, 'KEYS do not fit ARGV')
+  return { lane = keys[1], outcomes = keys[2], waiting = keys[3], alive = keys[4],
+    counters = keys[5], meta = keys[6], lanes = keys[7], dead = keys[8],
+    keys = keys, n = n, now = now_ms(), deltas = {}, provider = string.match(keys[1], '([^:]+)$') }
+end
+
+local function record_key(c, i) return c.keys[COMMON + i] end
+local function key_record_key(c, i) return c.keys[COMMON + c.n + i] end
+
+local function read(c, i)
+  local values = redis.call('HMGET', record_key(c, i), unpack(FIELDS))
+  if not values[1] then return nil end
+  local r = {}
+  for at, name in ipairs(FIELDS) do r[name] = values[at] or '' end
+  for _, name in ipairs(NUMBERS) do r[name] = tonumber(r[name]) or 0 end
+  assert(r.v > VERSION or r.lane == c.provider, 'the record is of lane ' .. r.lane)
+  return r
+end
+
+local function count(c, field, by)
+  c.deltas[field] = (c.deltas[field] or 0) + by
+end
+
+-- The only writer of `state`.
+local function move(c, i, r, to)
+  redis.call('HSET', record_key(c, i), 'state', to)
+  if r.state ~= '' then
+    count(c, r.state, -1)
+    count(c, r.state .. ':' .. c.provider, -1)
+  end
+  count(c, to, 1)
+  count(c, to .. ':' .. c.provider, 1)
+  r.state = to
+end
+
+local function write_counters(c)
+  for field, by in pairs(c.deltas) do
+    if by ~= 0 then redis.call('HINCRBY', c.counters, field, by) end
+  end
+end
+
+-- Run `step` for each item; its error is its reply.
+local function each(c, step)
+  local replies = {}
+  for i = 1, c.n do
+    local fine, reply = pcall(step, i)
+    if not fine then
+      local what = type(reply) == 'table' and reply.err or tostring(reply)
+      reply = { 'error:' .. what }
+    end
+    replies[i] = reply
+  end
+  write_counters(c)
+  return replies
+end
+
+local function copy_to_dead(c, id, reason, payload)
+  redis.call('XADD', c.dead, '*', 'id', id, 'lane', c.provider, 'reason', reason, 'payload', payload)
+end
+
+local function acknowledge(c, entry)
+  if entry ~= '' then redis.call('XACK', c.lane, 'dispatcher', entry) end
+end
+
+local function is_final(state) return state == 'succeeded' or state == 'failed' end
+
+local function settle(c, i, id, r, to, reason, reference, evidence, window)
+  local seq = r.seq + 1
+  redis.call('XADD', c.outcomes, '*', 'id', id, 'seq', seq, 'state', to, 'body', r.body,
+    'at', text(r.accepted_at), 'reason', reason, 'evidence', evidence)
+  acknowledge(c, r.entry)
+  redis.call('ZREM', c.waiting, id)
+  redis.call('HDEL', record_key(c, i), 'entry', 'owner', 'mode', 'lease_until')
+  redis.call('HSET', record_key(c, i), 'seq', seq, 'reason', reason, 'outcome', reference,
+    'settled_at', text(c.now))
+  move(c, i, r, to)
+  if is_final(to) then
+    redis.call('HDEL', record_key(c, i), 'deliver_before', 'first_send_at', 'quarantine_until')
+    redis.call('PEXPIRE', record_key(c, i), window)
+    if r.key ~= '' then redis.call('PEXPIRE', key_record_key(c, i), window) end
+  else
+    redis.call('PERSIST', record_key(c, i))
+    if r.key ~= '' then redis.call('PERSIST', key_record_key(c, i)) end
+  end
+end
+
+-- The send of `r.nonce` may have paid: it is in doubt from now on, once.
+local function suspect(c, i, r, lost_at, quarantine)
+  if r.doubt == '' then r.doubt = r.nonce elseif r.doubt ~= r.nonce then r.doubt = 'many' end
+  r.quarantine_until = math.max(r.quarantine_until, lost_at + quarantine)
+  redis.call('HSET', record_key(c, i), 'doubt', r.doubt, 'quarantine_until', text(r.quarantine_until))
+end
+
+-- ---- lanes ---------------------------------------------------------------------------------
+
+local function lane_of(lanes, provider)
+  local packed = redis.call('HGET', lanes, provider)
+  return packed and cjson.decode(packed) or { state = 'open', holds = 0 }
+end
+
+local function write_lane(lanes, provider, lane)
+  redis.call('HSET', lanes, provider, cjson.encode(lane))
+end
+
+local function hold_lane(lanes, provider, lane, reason, by, now, held_until)
+  write_lane(lanes, provider, { state = 'held', reason = reason, by = by, holds = (lane.holds or 0) + 1,
+    since = lane.state == 'open' and now or lane.since or now, ['until'] = held_until })
+end
+
+local function open_lane(lanes, provider, now, by)
+  write_lane(lanes, provider, { state = 'open', since = now, by = by, holds = 0 })
+end
+
+-- May anything of this lane start now, besides the one probe that is under way?
+local function passable(lane, now)
+  if lane.state == 'open' then return true end
+  if lane.state == 'held' then return lane['until'] ~= nil and lane['until'] <= now end
+  return lane.probe_until <= now
+end
+
+-- Let everything through an open lane, and one topup through one whose hold has run out.
+local function pass(c, id, lease)
+  local lane = lane_of(c.lanes, c.provider)
+  if lane.state == 'open' then return true end
+  if not (passable(lane, c.now) or (lane.state == 'probing' and lane.probe == id)) then return false end
+  lane.state, lane.probe, lane.probe_until, lane['until'] = 'probing', id, c.now + lease, nil
+  write_lane(c.lanes, c.provider, lane)
+  return true
+end
+
+-- What a provider's answer to `id` says of its lane: 'fine', 'hold' or 'silent'.
+local function tell_lane(c, id, says, reason, hold_ms)
+  local lane = lane_of(c.lanes, c.provider)
+  local probed = lane.state == 'probing' and lane.probe == id
+  if says == 'fine' then
+    if probed then open_lane(c.lanes, c.provider, c.now, 'probe') end
+  elseif (says == 'hold' and lane.state == 'open') or probed then
+    local length = math.min(hold_ms * 2 ^ (lane.holds or 0), HOLD_MS_MAX)
+    local why = says == 'hold' and reason or lane.reason
+    hold_lane(c.lanes, c.provider, lane, why, 'provider', c.now, c.now + length)
+  end
+end
+
+-- ---- accept --------------------------------------------------------------------------------
+
+local function check_partitions(c, partitions)
+  local made = redis.call('HGET', c.meta, 'partitions')
+  if made and made ~= partitions then
+    return redis.error_reply('PARTITIONS made with ' .. made .. ', not ' .. partitions)
+  end
+  return nil
+end
+
+local function make_group(stream, group)
+  local made = redis.pcall('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
+  if type(made) == 'table' and made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then
+    error(made)
+  end
+end
+
+local function make_streams(c)
+  if redis.call('EXISTS', c.lane, c.outcomes) == 2 then return end
+  make_group(c.lane, 'dispatcher')
+  make_group(c.lane, 'ledger')
+  make_group(c.outcomes, 'ledger')
+end
+
+-- prepare: make a lane's streams with all their groups.  KEYS common  ARGV partitions  reply OK
+local function prepare(keys, args)
+  local c = context(keys, 0)
+  local refused = check_partitions(c, args[1])
+  if refused then return refused end
+  make_streams(c)
+  return redis.status_reply('OK')
+end
+
+-- accept: record and lane entry in one step.
+-- ARGV partitions deliver_before_ms n x (id fingerprint key_hash|'' body)
+-- reply { accepted|replayed|mismatch, id }
+local function accept(keys, args)
+  local c = context(keys, (#args - 2) / 4)
+  local refused = check_partitions(c, args[1])
+  if refused then return refused end
+  redis.call('HSETNX', c.meta, 'partitions', args[1])
+  redis.call('HSETNX', c.meta, 'format', VERSION)
+  make_streams(c)
+  return each(c, function(i)
+    local id, print, key, body = unpack(args, 3 + 4 * (i - 1), 6 + 4 * (i - 1))
+    local first_id, first_print
+    if key ~= '' then
+      first_id, first_print = unpack(redis.call('HMGET', key_record_key(c, i), 'id', 'fingerprint'))
+    end
+    if not first_id then
+      first_print = redis.call('HGET', record_key(c, i), 'fingerprint')
+      first_id = first_print and id
+    end
+    if first_id then
+      redis.call('HINCRBY', c.counters, 'replayed', 1) -- a write, so that WAITAOF has one to wait for
+      return { first_print == print and 'replayed' or 'mismatch', first_id }
+    end
+    local entry = redis.call('XADD', c.lane, '*', 'id', id, 'body', body, 'key', key, 'at', text(c.now))
+    redis.call('HSET', record_key(c, i), 'v', VERSION, 'lane', c.provider, 'body', body,
+      'fingerprint', print, 'key', key, 'accepted_at', text(c.now),
+      'deliver_before', text(c.now + args[2]), 'entry', entry, 'seq', 0)
+    if key ~= '' then redis.call('HSET', key_record_key(c, i), 'id', id, 'fingerprint', print) end
+    count(c, 'accepted', 1)
+    move(c, i, { state = '' }, 'queued')
+    return { 'accepted', id }
+  end)
+end
+
+-- ---- begin ---------------------------------------------------------------------------------
+
+local function is_silent(c, owner)
+  local beat = redis.call('ZSCORE', c.alive, owner)
+  return not beat or c.now - tonumber(beat) > SILENT_MS
+end
+
+local function expire_if_due(c, i, id, r, window)
+  if r.doubt ~= '' or c.now <= r.deliver_before then return false end
+  settle(c, i, id, r, 'failed', 'expired', '', '', window)
+  return true
+end
+
+-- What a topup in this doubt may do next at a provider of this kind; nil: nothing.
+local function next_mode(c, r, kind, lease, dedupe_window)
+  if r.doubt == '' then return 'send' end
+  local inquire = c.now > r.quarantine_until and 'inquire_final' or 'inquire'
+  if string.find(kind, 'dedupes', 1, true) then
+    if c.now + lease < r.first_send_at + dedupe_window then return 'send' end
+    return kind == 'dedupes+inquiry' and inquire or nil
+  end
+  return kind == 'inquiry' and inquire or nil
+end
+
+-- begin: the write-ahead of an attempt.
+-- ARGV partitions owner neither|inquiry|dedupes|dedupes+inquiry lease_ms quarantine_ms
+--      dedupe_window_ms window_ms n x (id entry nonce)
+-- reply { send|inquire|inquire_final, lease_ms, attempt } | { busy, lease_ms } | { held, recheck_ms }
+--     | { settled } | { duplicate } | { expired } | { unresolved } | { lost } | { newer }
+local function begin(keys, args)
+  local c = context(keys, (#args - 7) / 3)
+  local refused = check_partitions(c, args[1])
+  if refused then return refused end
+  local owner, kind, window = args[2], args[3], args[7]
+  local lease, quarantine, dedupe_window = tonumber(args[4]), tonumber(args[5]), tonumber(args[6])
+  redis.call('ZADD', c.alive, c.now, owner)
+
+  -- A live attempt of somebody else is left alone; a dead one's send is in doubt.
+  local function take_over(i, r)
+    local silent = r.owner ~= owner and is_silent(c, r.owner)
+    local harmless = r.mode ~= 'send' or kind ~= 'neither'
+    if r.lease_until > c.now and not (silent and harmless) then return false end
+    if r.mode == 'send' then suspect(c, i, r, r.lease_until, quarantine) end
+    return true
+  end
+
+  return each(c, function(i)
+    local id, entry, nonce = unpack(args, 8 + 3 * (i - 1), 10 + 3 * (i - 1))
+    local r = read(c, i)
+    if not r then
+      acknowledge(c, entry)
+      copy_to_dead(c, id, 'lost', entry)
+      return { 'lost' }
+    end
+    if r.v > VERSION then return { 'newer' } end
+    if is_final(r.state) or r.state == 'unresolved' then
+      acknowledge(c, entry)
+      return { 'settled' }
+    end
+    if r.state == 'active' and r.nonce == nonce then
+      return { r.mode, math.max(r.lease_until - c.now, 0), r.attempt }
+    end
+    if entry ~= r.entry then
+      acknowledge(c, entry)
+      return { 'duplicate' }
+    end
+    r.lease_until = math.min(r.lease_until, c.now + lease) -- the clock may have gone back
+    if r.state == 'active' and not take_over(i, r) then return { 'busy', r.lease_until - c.now } end
+    if expire_if_due(c, i, id, r, window) then return { 'expired' } end
+    local mode = next_mode(c, r, kind, lease, dedupe_window)
+    if not mode then
+      settle(c, i, id, r, 'unresolved', 'no_answer', '', '', window)
+      return { 'unresolved' }
+    end
+    if not pass(c, id, lease) then return { 'held', HELD_RECHECK_MS } end
+    redis.call('HSET', record_key(c, i), 'owner', owner, 'nonce', nonce, 'mode', mode,
+      'lease_until', text(c.now + lease), 'attempt', r.attempt + 1)
+    if mode == 'send' then redis.call('HSETNX', record_key(c, i), 'first_send_at', text(c.now)) end
+    move(c, i, r, 'active')
+    return { mode, lease, r.attempt + 1 }
+  end)
+end
+
+-- ---- finish --------------------------------------------------------------------------------
+
+-- Where the answer of an attempt leads: a state to settle in, or a reply that leaves all as it is.
+local function decide(r, nonce, to, covers)
+  if is_final(r.state) then
+    if to == 'succeeded' and r.state == 'failed' then return nil, 'contradiction' end
+    return nil, r.nonce == nonce and 'ok' or 'settled'
+  end
+  if to == 'succeeded' then return to end -- from anyone, at once: money did leave
+  if to == 'failed' and r.doubt == nonce and r.mode ~= 'send' then return to end -- it speaks, late
+  if r.state == 'unresolved' and r.nonce == nonce and to == 'unresolved' then return nil, 'ok' end
+  if r.state ~= 'active' or r.nonce ~= nonce then return nil, 'fenced' end
+  if to == 'failed' and r.mode == 'send' and r.doubt ~= '' and not covers then return 'unresolved' end
+  if to == 'failed' and r.mode == 'inquire' then return nil, 'not_yet' end
+  return to
+end
+
+-- finish: the end of an attempt that settles its topup.
+-- ARGV window_ms refusal_covers(1|0) hold_ms
+--      n x (id nonce succeeded|failed|unresolved reason provider_reference evidence)
+-- reply { ok|settled|fenced|not_yet|contradiction|lost|newer, state }
+local function finish(keys, args)
+  local c = context(keys, (#args - 3) / 6)
+  local window, covers, hold_ms = args[1], args[2] == '1', tonumber(args[3])
+  return each(c, function(i)
+    local id, nonce, to, reason, reference, evidence = unpack(args, 4 + 6 * (i - 1), 9 + 6 * (i - 1))
+    local r = read(c, i)
+    if not r then
+      copy_to_dead(c, id, 'lost', evidence)
+      return { 'lost', '' }
+    end
+    if r.v > VERSION then return { 'newer', '' } end
+    local own = r.nonce == nonce and r.mode == 'send'
+    local settled, reply = decide(r, nonce, to, covers)
+    if reply == 'contradiction' then copy_to_dead(c, id, 'contradiction', evidence) end
+    if not settled then return { reply, r.state } end
+    settle(c, i, id, r, settled, reason, reference, evidence, window)
+    if own then tell_lane(c, id, to == 'unresolved' and 'silent' or 'fine', reason, hold_ms) end
+    return { 'ok', settled }
+  end)
+end
+
+-- ---- park and wake -------------------------------------------------------------------------
+
+-- park: the end of an attempt that will be tried again, or asked about, later.
+-- ARGV quarantine_ms hold_ms n x (id nonce delay_ms no|not_sent|unknown|not_found|hold reason)
+-- reply { ok|fenced|lost|newer, due_ms }
+local function park(keys, args)
+  local c = context(keys, (#args - 2) / 5)
+  local quarantine, hold_ms = tonumber(args[1]), tonumber(args[2])
+  return each(c, function(i)
+    local id, nonce, delay, why, reason = unpack(args, 3 + 5 * (i - 1), 7 + 5 * (i - 1))
+    local r = read(c, i)
+    if not r then
+      copy_to_dead(c, id, 'lost', reason)
+      return { 'lost', 0 }
+    end
+    if r.v > VERSION then return { 'newer', 0 } end
+    if r.state ~= 'active' or r.nonce ~= nonce then
+      return { r.state == 'waiting' and r.nonce == nonce and 'ok' or 'fenced', 0 }
+    end
+    local due = c.now + tonumber(delay)
+    if why == 'unknown' and r.mode == 'send' then suspect(c, i, r, c.now, quarantine) end
+    if why == 'not_found' then
+      if r.mode == 'inquire_final' then
+        redis.call('HDEL', record_key(c, i), 'doubt', 'quarantine_until')
+      else
+        due = math.max(due, r.quarantine_until)
+      end
+    end
+    acknowledge(c, r.entry)
+    redis.call('HDEL', record_key(c, i), 'entry', 'owner', 'mode', 'lease_until')
+    redis.call('HSET', record_key(c, i), 'reason', reason)
+    redis.call('ZADD', c.waiting, due, id)
+    move(c, i, r, 'waiting')
+    local says = why == 'hold' and 'hold' or (why == 'no' and 'fine' or 'silent')
+    tell_lane(c, id, says, reason, hold_ms)
+    return { 'ok', due - c.now }
+  end)
+end
+
+-- wake: what is due goes back on its lane; behind a held lane it only expires.
+-- ARGV window_ms n x id     reply { woken|held|expired|no }
+local function wake(keys, args)
+  local c = context(keys, #args - 1)
+  local lane = lane_of(c.lanes, c.provider)
+  local open, probes = lane.state == 'open', passable(lane, c.now) and 1 or 0
+  return each(c, function(i)
+    local id, r = args[1 + i], read(c, i)
+    local due = redis.call('ZSCORE', c.waiting, id)
+    if not r or r.v > VERSION or r.state ~= 'waiting' or not due or tonumber(due) > c.now then
+      return { 'no' }
+    end
+    if not open and probes == 0 then
+      if expire_if_due(c, i, id, r, args[1]) then return { 'expired' } end
+      redis.call('ZADD', c.waiting, c.now + HELD_RECHECK_MS, id)
+      return { 'held' }
+    end
+    probes = probes - 1
+    redis.call('ZREM', c.waiting, id)
+    local entry = redis.call('XADD', c.lane, '*', 'id', id, 'body', r.body, 'key', r.key,
+      'at', text(r.accepted_at), 'again', '1')
+    redis.call('HSET', record_key(c, i), 'entry', entry)
+    move(c, i, r, 'queued')
+    return { 'woken' }
+  end)
+end
+
+-- expire: begin's line about the deadline, for what a held lane keeps from being read.
+-- ARGV window_ms n x id     reply { expired|no }
+local function expire(keys, args)
+  local c = context(keys, #args - 1)
+  return each(c, function(i)
+    local r = read(c, i)
+    local open = r and r.v <= VERSION and (r.state == 'queued' or r.state == 'waiting')
+    return { open and expire_if_due(c, i, args[1 + i], r, args[1]) and 'expired' or 'no' }
+  end)
+end
+
+-- ---- people --------------------------------------------------------------------------------
+
+-- resolve: unresolved to its end, on evidence.
+-- ARGV window_ms id succeeded|failed asked_at_ms provider_reference evidence
+-- reply { ok, state } | { too_soon, quarantine_until } | { <state> }
+local function resolve(keys, args)
+  local c = context(keys, 1)
+  local window, id, to, asked_at, reference, evidence = unpack(args)
+  return each(c, function(i)
+    local r = read(c, i)
+    if not r then return { 'lost' } end
+    if r.v > VERSION then return { 'newer' } end
+    if r.state ~= 'unresolved' then return { r.state } end
+    if to == 'failed' and tonumber(asked_at) <= r.quarantine_until then
+      return { 'too_soon', text(r.quarantine_until) }
+    end
+    settle(c, i, id, r, to, 'resolved', reference, evidence, window)
+    return { 'ok', to }
+  end)[1]
+end
+
+-- hold: nothing of the lane starts any more.  KEYS lanes  ARGV provider reason by until_ms|''
+local function hold(keys, args)
+  local provider, reason, by, held_until = unpack(args)
+  hold_lane(keys[1], provider, lane_of(keys[1], provider), reason, by, now_ms(), tonumber(held_until))
+  return redis.status_reply('OK')
+end
+
+-- release: the lane is open again.  KEYS lanes  ARGV provider by
+local function release(keys, args)
+  open_lane(keys[1], args[1], now_ms(), args[2])
+  return redis.status_reply('OK')
+end
+
+-- bury: an entry that code can't handle; its record never stays open.
+-- ARGV window_ms n x (id entry reason payload)     reply { failed|unresolved|settled|lost|newer }
+local function bury(keys, args)
+  local c = context(keys, (#args - 1) / 4)
+  return each(c, function(i)
+    local id, entry, reason, payload = unpack(args, 2 + 4 * (i - 1), 5 + 4 * (i - 1))
+    local r = read(c, i)
+    if r and r.v > VERSION then return { 'newer' } end
+    acknowledge(c, entry)
+    if r and (is_final(r.state) or r.state == 'unresolved') then return { 'settled' } end
+    copy_to_dead(c, id, reason, payload)
+    if not r then return { 'lost' } end
+    local doubtful = r.doubt ~= '' or (r.state == 'active' and r.mode == 'send')
+    if r.state == 'active' and r.mode == 'send' then suspect(c, i, r, r.lease_until, 0) end
+    settle(c, i, id, r, doubtful and 'unresolved' or 'failed', 'unreadable', '', '', args[1])
+    return { doubtful and 'unresolved' or 'failed' }
+  end)
+end
+
+-- ---- upkeep --------------------------------------------------------------------------------
+
+local function as_map(flat)
+  local map = {}
+  for at = 1, #flat, 2 do map[flat[at]] = flat[at + 1] end
+  return map
+end
+
+-- claim: take the entries of the silent, and forget those of them who have none.
+-- KEYS stream alive  ARGV group me n     reply the entries, as XCLAIM gives them
+local function claim(keys, args)
+  local stream, alive = keys[1], keys[2]
+  local group, me, left = args[1], args[2], tonumber(args[3])
+  local now, taken = now_ms(), {}
+  redis.call('ZREMRANGEBYSCORE', alive, '-inf', now - ALIVE_FORGET_MS)
+  for _, flat in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
+    local consumer = as_map(flat)
+    local beat = redis.call('ZSCORE', alive, consumer.name)
+    if consumer.name ~= me and (not beat or now - tonumber(beat) > SILENT_MS) then
+      if consumer.pending == 0 then
+        redis.call('XGROUP', 'DELCONSUMER', stream, group, consumer.name)
+      elseif left > 0 then
+        local ids = {}
+        for _, row in ipairs(redis.call('XPENDING', stream, group, '-', '+', left, consumer.name)) do
+          ids[#ids + 1] = row[1]
+        end
+        left = left - #ids
+        for _, entry in ipairs(redis.call('XCLAIM', stream, group, me, 0, unpack(ids))) do
+          taken[#taken + 1] = entry
+        end
+      end
+    end
+  end
+  return taken
+end
+
+-- trim: drop what is older than the retention and acknowledged by every group.
+-- KEYS stream  ARGV retention_ms n x group     reply how many entries went; -1: a group is missing
+local function trim(keys, args)
+  if redis.call('EXISTS', keys[1]) == 0 then return 0 end
+  local groups = {}
+  for _, flat in ipairs(redis.call('XINFO', 'GROUPS', keys[1])) do
+    local group = as_map(flat)
+    groups[group.name] = group
+  end
+  local function older(a, b)
+    local a_ms, a_seq = string.match(a, '^(%d+)-(%d+)$')
+    local b_ms, b_seq = string.match(b, '^(%d+)-(%d+)$')
+    if a_ms ~= b_ms then return tonumber(a_ms) < tonumber(b_ms) end
+    return tonumber(a_seq) < tonumber(b_seq)
+  end
+  local floor = text(now_ms() - tonumber(args[1])) .. '-0'
+  for at = 2, #args do
+    if not groups[args[at]] then return -1 end
+    local oldest = redis.call('XPENDING', keys[1], args[at])[2] or groups[args[at]]['last-delivered-id']
+    if older(oldest, floor) then floor = oldest end
+  end
+  return redis.call('XTRIM', keys[1], 'MINID', floor)
+end
+
+-- look: records as they are.  KEYS n records     reply n x flat field list
+local function look(keys)
+  local records = {}
+  for i, key in ipairs(keys) do records[i] = redis.call('HGETALL', key) end
+  return records
+end
+
+local function register(name, callback, flags)
+  redis.register_function({ function_name = 'topups1_' .. name, callback = callback, flags = flags })
+end
+
+-- An outcome must get in, and memory must get free, also when memory is full.
+register('prepare', prepare, {})
+register('accept', accept, {})
+register('begin', begin, {})
+register('finish', finish, { 'allow-oom' })
+register('park', park, { 'allow-oom' })
+register('wake', wake, {})
+register('expire', expire, { 'allow-oom' })
+register('resolve', resolve, { 'allow-oom' })
+register('hold', hold, { 'allow-oom' })
+register('release', release, { 'allow-oom' })
+register('bury', bury, { 'allow-oom' })
+register('claim', claim, {})
+register('trim', trim, { 'allow-oom' })
+register('look', look, { 'no-writes' })

@@ -1,0 +1,66 @@
+"""The facts that cross services, as they lie on the streams: JSON arrays, readable and small.
+
+A payload starts with its tag; fields are only ever added at the end, with a default. A change of
+meaning is a new tag beside the old one.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+METADATA_BYTES_MAX: Final = 2_048
+
+
+class TopupRequested(
+    msgspec.Struct, frozen=True, kw_only=True, array_like=True, omit_defaults=True, tag="request.v1"
+):
+    """A merchant's accepted request; field `body` of record, lane entry and outcome entry.
+
+    The topup's id travels beside it as a field of its own.
+    """
+
+    customer_id: str
+    phone: str  # E.164
+    country: str  # ISO 3166-1 alpha-2
+    amount_minor: int
+    currency: str  # ISO 4217
+    provider: str
+    product: str
+    reference: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class Evidence(
+    msgspec.Struct, frozen=True, kw_only=True, array_like=True, omit_defaults=True, tag="evidence.v1"
+):
+    """What an outcome rests on; field `evidence` of the outcome entry."""
+
+    provider_reference: str | None = None
+    code: str | None = None  # the provider's own
+    raw: str | None = None  # the provider's answer, masked and bounded
+    by: str | None = None  # the owner or the person that found it out
+    attempt: int = 0
+
+
+_encoder: Final = msgspec.json.Encoder()
+_requests: Final = msgspec.json.Decoder(TopupRequested)
+_evidence: Final = msgspec.json.Decoder(Evidence)
+
+
+def encode(event: TopupRequested | Evidence) -> bytes:
+    """Return the bytes that travel."""
+    return _encoder.encode(event)
+
+
+def decode_request(body: bytes) -> TopupRequested:
+    """Read a request back.
+
+    Raises:
+        msgspec.ValidationError, msgspec.DecodeError: these bytes are something else; bury them.
+    """
+    return _requests.decode(body)
+
+
+def decode_evidence(body: bytes) -> Evidence:
+    """Read evidence back; raises as `decode_request` does."""
+    return _evidence.decode(body)

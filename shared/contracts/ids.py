@@ -1,0 +1,25 @@
+"""Digests and owners: what identifies a request, a key and one life of one process."""
+
+from base64 import urlsafe_b64encode
+from hashlib import sha256
+
+
+def digest(*parts: str) -> str:
+    """Return 43 characters (SHA-256, base64url) that no other list of parts has."""
+    framed = "".join(f"{len(part)}:{part}" for part in parts)
+    return urlsafe_b64encode(sha256(framed.encode()).digest()).rstrip(b"=").decode()
+
+
+def fingerprint(*, phone: str, amount_minor: int, currency: str, provider: str, product: str) -> str:
+    """Return what makes two requests the same sale; all of it normalised before."""
+    return digest(phone, str(amount_minor), currency, provider, product)
+
+
+def owner_of(instance_id: str, boot_id: str) -> str:
+    """Name one life of one process; a restarted process is another owner."""
+    return f"{instance_id}#{boot_id}"
+
+
+def mask_phone(phone: str) -> str:
+    """Keep the country and the last two digits: enough to talk about, too little to misuse."""
+    return f"{phone[:3]}{'*' * max(len(phone) - 5, 0)}{phone[-2:]}"

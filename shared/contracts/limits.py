@@ -1,0 +1,27 @@
+"""Every bound that two parts must agree on, and the relations between them."""
+
+from typing import Final
+
+BATCH_MAX: Final = 256
+BODY_BYTES_MAX: Final = 16 * 1024
+SILENT_MS: Final = 5_000
+ALIVE_FORGET_MS: Final = 3_600_000
+CLOCK_ERROR_MS: Final = 60_000
+CHECK_TIMEOUT_MS: Final = 250
+LEASE_SPARE_MS: Final = 2_000
+HEARTBEAT_MS_MAX: Final = 2_000
+assert 2 * HEARTBEAT_MS_MAX < SILENT_MS, "two lost beats must not look like death"
+
+
+def lease_ms(*, connect_ms: int, login_ms: int, answer_ms: int, stall_ms: int) -> int:
+    """Return how long one attempt may own a topup.
+
+    Half of it outlasts a connect and a stopped process, however short the answer's timeout is.
+    """
+    lease = 2 * (connect_ms + login_ms + answer_ms) + stall_ms
+    return max(lease, 2 * (connect_ms + stall_ms) + LEASE_SPARE_MS)
+
+
+def quarantine_ms(*, user_timeout_ms: int, visible_after_ms: int) -> int:
+    """Return how long after a lease's end a lost send may still come to light."""
+    return user_timeout_ms + visible_after_ms + CLOCK_ERROR_MS

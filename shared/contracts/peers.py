@@ -1,0 +1,88 @@
+"""What the gateway asks the ratelimiter and the ledger over HTTP, and what they answer."""
+
+from typing import Any, Final
+
+import msgspec
+
+LIMIT_PATH: Final = "/check"
+KEYS_PATH: Final = "/keys"
+TOPUP_PATH: Final = "/topups/{topup_id}"
+TOTALS_PATH: Final = "/totals"
+
+
+class LimitCheck(msgspec.Struct, frozen=True, array_like=True):
+    """One request of one customer wants its place in the window."""
+
+    customer_id: str
+    limit: int  # requests in any 60 seconds
+
+
+class LimitVerdict(msgspec.Struct, frozen=True, array_like=True):
+    """Whether it got one, and what the customer may still do."""
+
+    allowed: bool
+    remaining: int
+    reset_ms: int  # until the window gives the next place back
+
+
+class LimitRequest(msgspec.Struct, frozen=True):
+    """A batch of checks from one gateway; order matters within one customer."""
+
+    gateway: str
+    checks: list[LimitCheck]
+
+
+class LimitReply(msgspec.Struct, frozen=True):
+    """A verdict for each check, in order; and over how many gateways the limit is spread."""
+
+    verdicts: list[LimitVerdict]
+    gateways: int
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a gateway knows of one key; also the payload of an entry on `topup:keys`."""
+
+    sha256: str  # hex, of the whole key
+    customer_id: str
+    merchant: str  # the path segment the key is for
+    scopes: tuple[str, ...] = ("topup:write", "topup:read")
+    limit_per_minute: int | None = None  # None: RATE_LIMIT_PER_MINUTE
+    active: bool = True
+
+
+class KeySnapshot(msgspec.Struct, frozen=True):
+    """All keys, and the id on `topup:keys` after which changes are not in it."""
+
+    keys: list[ApiKey]
+    as_of: str
+
+
+class TopupRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One topup as the ledger has it; times are milliseconds since the epoch."""
+
+    topup_id: str
+    customer_id: str
+    phone: str
+    country: str
+    amount_minor: int
+    currency: str
+    provider: str
+    product: str
+    status: str  # a State
+    reason: str | None = None
+    provider_reference: str | None = None
+    reference: str | None = None
+    metadata: dict[str, Any] | None = None
+    accepted_at_ms: int
+    settled_at_ms: int | None = None
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of `/api/admin/metrics`; volumes are minor units by currency."""
+
+    total_transactions: int
+    revenue: dict[str, int]
+    today_transactions: int
+    today_volume: dict[str, int]
+    unresolved_transactions: int
+    unresolved_volume: dict[str, int]

@@ -1,0 +1,41 @@
+"""The names of keys and groups in Redis; every key of partition p carries the hash tag {p}."""
+
+from typing import Final
+from zlib import crc32
+
+DISPATCHER_GROUP: Final = "dispatcher"
+LEDGER_GROUP: Final = "ledger"
+KEYS_STREAM: Final = "topup:keys"
+"""Announcements that a key or customer changed; every gateway tails it."""
+
+
+def partition_of(customer_id: str, partitions: int) -> int:
+    """Return the partition that holds all of one customer's topups."""
+    return crc32(customer_id.encode()) % partitions
+
+
+class PartitionKeys:
+    """All key names of one partition."""
+
+    def __init__(self, partition: int) -> None:
+        self.prefix = f"topup:{{{partition}}}:"
+        self.meta = self.prefix + "meta"
+        self.outcomes = self.prefix + "outcomes"
+        self.waiting = self.prefix + "waiting"
+        self.alive = self.prefix + "alive"
+        self.counters = self.prefix + "counters"
+        self.lanes = self.prefix + "lanes"
+        self.dead = self.prefix + "dead"
+        self.instances = self.prefix + "instances"
+
+    def requests(self, provider: str) -> str:
+        """Name the lane of one provider."""
+        return f"{self.prefix}requests:{provider}"
+
+    def record(self, topup_id: str) -> str:
+        """Name the record of one topup."""
+        return f"{self.prefix}record:{topup_id}"
+
+    def key(self, key_hash: str) -> str:
+        """Name the record of one idempotency key."""
+        return f"{self.prefix}key:{key_hash}"

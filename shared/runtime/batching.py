@@ -1,0 +1,75 @@
+"""Natural batching: one round trip in flight; what arrives meanwhile goes together in the next."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from shared.contracts.errors import Overloaded
+from shared.contracts.limits import BATCH_MAX
+
+ItemT = TypeVar("ItemT")
+ReplyT = TypeVar("ReplyT")
+
+
+class Batcher(Generic[ItemT, ReplyT]):
+    """Shares round trips between callers; alone, a caller waits for nobody.
+
+    `run` gets at most `size_max` items and gives one reply for each, in order; when it raises, each
+    caller of that batch gets the error. More than `waiting_max` callers are refused at once.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[ItemT]], Awaitable[Sequence[ReplyT]]],
+        *,
+        size_max: int = BATCH_MAX,
+        waiting_max: int = 20_000,
+    ) -> None:
+        self._run = run
+        self._size_max = size_max
+        self._waiting_max = waiting_max
+        self._waiting: deque[tuple[ItemT, asyncio.Future[ReplyT]]] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __call__(self, item: ItemT) -> ReplyT:
+        """Return the reply to this item.
+
+        Raises:
+            Overloaded: too many wait already; this item was not sent.
+        """
+        if len(self._waiting) >= self._waiting_max:
+            raise Overloaded(f"more than {self._waiting_max} wait for the same round trip")
+        reply: asyncio.Future[ReplyT] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, reply))
+        if self._task is None:
+            self._task = asyncio.create_task(self._drain())
+        return await reply
+
+    async def _drain(self) -> None:
+        try:
+            while self._waiting:
+                size = min(len(self._waiting), self._size_max)
+                batch = [self._waiting.popleft() for _ in range(size)]
+                await self._send([pair for pair in batch if not pair[1].done()])
+        finally:
+            self._task = None
+
+    async def _send(self, batch: list[tuple[ItemT, asyncio.Future[ReplyT]]]) -> None:
+        if not batch:
+            return
+        try:
+            replies = await self._run([item for item, _ in batch])
+        except BaseException as error:
+            for _, future in batch:
+                if not future.done():
+                    if isinstance(error, Exception):
+                        future.set_exception(error)
+                    else:
+                        future.cancel()
+            if not isinstance(error, Exception):
+                raise
+            return
+        for (_, future), reply in zip(batch, replies, strict=True):
+            if not future.done():
+                future.set_result(reply)

@@ -1,0 +1,34 @@
+"""Connections to Valkey or Redis, with every default that could hurt us spelled out."""
+
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+COMMAND_TIMEOUT_S = 5.0
+
+
+def connect(url: str, *, connections_max: int = 16) -> "Redis[bytes]":
+    """Return a client for commands; opens nothing yet."""
+    return _client(url, connections_max=connections_max, socket_timeout=COMMAND_TIMEOUT_S)
+
+
+def connect_blocking(url: str, *, connections_max: int = 64) -> "Redis[bytes]":
+    """Return a client for reads that block; its socket waits as long as the read does."""
+    return _client(url, connections_max=connections_max, socket_timeout=None)
+
+
+def _client(url: str, *, connections_max: int, socket_timeout: float | None) -> Any:  # noqa: ANN401 - redis has no stubs for this
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=connections_max,
+        timeout=COMMAND_TIMEOUT_S,
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),  # a repeated XADD is a second sale; we repeat with the same ids
+        socket_timeout=socket_timeout,
+        socket_connect_timeout=2.0,
+        socket_keepalive=True,
+        health_check_interval=0,
+    )
+    return Redis.from_pool(pool)

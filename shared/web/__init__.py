@@ -1,0 +1,1 @@
+"""How HTTP is answered: health, problems, guarded connections."""

@@ -1,0 +1,117 @@
+"""The life of one replica: settings, start, serve, drain; the same for all services."""
+
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import Annotated, Protocol, TypeVar
+
+import msgspec
+import structlog
+import uvloop
+
+from shared.contracts.errors import InvalidSettings, TopupError
+from shared.contracts.limits import HEARTBEAT_MS_MAX
+from shared.runtime import logs
+from shared.runtime.clock import Clock, SystemClock
+from shared.runtime.instance import Instance, identify
+from shared.runtime.settings import load
+from shared.web.health import Health, instance_app
+from shared.web.listener import Listener
+
+log = structlog.get_logger()
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65_535, examples=[8081])]
+HeartbeatMs = Annotated[int, msgspec.Meta(ge=50, le=HEARTBEAT_MS_MAX, examples=["1s"])]
+LogLevel = Annotated[
+    str, msgspec.Meta(pattern="^(DEBUG|INFO|WARNING|ERROR)$", examples=["INFO"])
+]
+Environment = Annotated[str, msgspec.Meta(pattern="^[a-z]{1,32}$", examples=["production"])]
+
+
+def environment_name(field: str) -> str:
+    """Return the variable that a settings field reads: `lease_ms` reads `LEASE`."""
+    return field.removesuffix("_ms").upper()
+
+
+class ReplicaSettings(msgspec.Struct, frozen=True, kw_only=True, rename=environment_name):
+    """What every service reads from the environment."""
+
+    host: str = "127.0.0.1"
+    instance_port: Port
+    log_level: LogLevel = "INFO"
+    environment: Environment = "development"
+    heartbeat_ms: HeartbeatMs = 1_000
+    drain_timeout_ms: int = 60_000
+    crash_at: str | None = None
+
+
+class Service(Protocol):
+    """What a service's `build` returns: opened once, closed once."""
+
+    health: Health
+    listeners: list[Listener]
+
+    async def open(self) -> None:
+        """Connect, load and start to work; returns when the replica can serve."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is in flight and let go of everything."""
+        ...
+
+
+SettingsT = TypeVar("SettingsT", bound=ReplicaSettings)
+Build = Callable[[SettingsT, Instance, Clock], Service]
+
+
+def main(
+    service: str, kind: type[SettingsT], build: Build[SettingsT], environ: Mapping[str, str]
+) -> None:
+    """Run one replica until SIGTERM; exits with 2 where the settings are wrong."""
+    if not __debug__:
+        sys.exit("python -O is refused: assertions guard money here")
+    clock = SystemClock()
+    instance = identify(service, environ, started=clock.monotonic())
+    try:
+        settings = load(kind, environ)
+        logs.configure(level=settings.log_level, instance_id=instance.id)
+        uvloop.run(_live(settings, instance, build(settings, instance, clock)))
+    except InvalidSettings as problem:
+        sys.stderr.write(f"{problem}\n")
+        sys.exit(2)
+    except TopupError as problem:
+        log.error("replica_stopped", code=problem.code, problem=str(problem))  # noqa: TRY400 - the sentence says it all
+        sys.exit(1)
+
+
+async def _live(settings: ReplicaSettings, instance: Instance, service: Service) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    drain_s = settings.drain_timeout_ms / 1_000
+    inside = Listener(
+        instance_app(service.health), host=settings.host, port=settings.instance_port, drain_s=1.0
+    )
+    await inside.open()
+    opening = asyncio.create_task(service.open())
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({opening, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if opening.done():
+        opening.result()
+        for listener in service.listeners:
+            await listener.open()
+        service.health.started()
+        gc.collect()
+        gc.freeze()  # what start-up made lives as long as the process: never walk it again
+        log.info("replica_started", service=instance.service, owner=instance.owner)
+        await stopped
+    opening.cancel()
+    service.health.draining()
+    log.info("replica_draining", service=instance.service)
+    await asyncio.gather(*(listener.close() for listener in service.listeners))
+    async with asyncio.timeout(drain_s):
+        await service.close()
+    await inside.close()
+    log.info("replica_stopped", service=instance.service)
