@@ -135,15 +135,16 @@ end
 
 local function write_lane(lanes, provider, lane)
   redis.call('HSET', lanes, provider, cjson.encode(lane))
+  return lane
 end
 
 local function hold_lane(lanes, provider, lane, reason, by, now, held_until)
-  write_lane(lanes, provider, { state = 'held', reason = reason, by = by, holds = (lane.holds or 0) + 1,
+  return write_lane(lanes, provider, { state = 'held', reason = reason, by = by, holds = (lane.holds or 0) + 1,
     since = lane.state == 'open' and now or lane.since or now, ['until'] = held_until })
 end
 
 local function open_lane(lanes, provider, now, by)
-  write_lane(lanes, provider, { state = 'open', since = now, by = by, holds = 0 })
+  return write_lane(lanes, provider, { state = 'open', since = now, by = by, holds = 0 })
 end
 
 -- May anything of this lane start now, besides the one probe that is under way?
@@ -153,9 +154,15 @@ local function passable(lane, now)
   return lane.probe_until <= now
 end
 
+-- The batch's own lane, read once.
+local function own_lane(c)
+  c.lane_state = c.lane_state or lane_of(c.lanes, c.provider)
+  return c.lane_state
+end
+
 -- Let everything through an open lane, and one topup through one whose hold has run out.
 local function pass(c, id, lease)
-  local lane = lane_of(c.lanes, c.provider)
+  local lane = own_lane(c)
   if lane.state == 'open' then return true end
   if not (passable(lane, c.now) or (lane.state == 'probing' and lane.probe == id)) then return false end
   lane.state, lane.probe, lane.probe_until, lane['until'] = 'probing', id, c.now + lease, nil
@@ -165,14 +172,14 @@ end
 
 -- What a provider's answer to `id` says of its lane: 'fine', 'hold' or 'silent'.
 local function tell_lane(c, id, says, reason, hold_ms)
-  local lane = lane_of(c.lanes, c.provider)
+  local lane = own_lane(c)
   local probed = lane.state == 'probing' and lane.probe == id
   if says == 'fine' then
-    if probed then open_lane(c.lanes, c.provider, c.now, 'probe') end
+    if probed then c.lane_state = open_lane(c.lanes, c.provider, c.now, 'probe') end
   elseif (says == 'hold' and lane.state == 'open') or probed then
     local length = math.min(hold_ms * 2 ^ (lane.holds or 0), HOLD_MS_MAX)
     local why = says == 'hold' and reason or lane.reason
-    hold_lane(c.lanes, c.provider, lane, why, 'provider', c.now, c.now + length)
+    c.lane_state = hold_lane(c.lanes, c.provider, lane, why, 'provider', c.now, c.now + length)
   end
 end
 
@@ -211,7 +218,7 @@ end
 
 -- accept: record and lane entry in one step.
 -- ARGV partitions deliver_before_ms n x (id fingerprint key_hash|'' body)
--- reply { accepted|replayed|mismatch, id }
+-- reply { accepted, id, accepted_at } | { replayed|mismatch, id, '' }
 local function accept(keys, args)
   local c = context(keys, (#args - 2) / 4)
   local refused = check_partitions(c, args[1])
@@ -231,7 +238,7 @@ local function accept(keys, args)
     end
     if first_id then
       redis.call('HINCRBY', c.counters, 'replayed', 1) -- a write, so that WAITAOF has one to wait for
-      return { first_print == print and 'replayed' or 'mismatch', first_id }
+      return { first_print == print and 'replayed' or 'mismatch', first_id, '' }
     end
     local entry = redis.call('XADD', c.lane, '*', 'id', id, 'body', body, 'key', key, 'at', text(c.now))
     redis.call('HSET', record_key(c, i), 'v', VERSION, 'lane', c.provider, 'body', body,
@@ -240,7 +247,7 @@ local function accept(keys, args)
     if key ~= '' then redis.call('HSET', key_record_key(c, i), 'id', id, 'fingerprint', print) end
     count(c, 'accepted', 1)
     move(c, i, { state = '' }, 'queued')
-    return { 'accepted', id }
+    return { 'accepted', id, text(c.now) }
   end)
 end
 
@@ -412,7 +419,7 @@ end
 -- ARGV window_ms n x id     reply { woken|held|expired|no }
 local function wake(keys, args)
   local c = context(keys, #args - 1)
-  local lane = lane_of(c.lanes, c.provider)
+  local lane = own_lane(c)
   local open, probes = lane.state == 'open', passable(lane, c.now) and 1 or 0
   return each(c, function(i)
     local id, r = args[1 + i], read(c, i)

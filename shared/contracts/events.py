@@ -31,7 +31,12 @@ class TopupRequested(
 
 
 class Evidence(
-    msgspec.Struct, frozen=True, kw_only=True, array_like=True, omit_defaults=True, tag="evidence.v1"
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    array_like=True,
+    omit_defaults=True,
+    tag="evidence.v1",
 ):
     """What an outcome rests on; field `evidence` of the outcome entry."""
 

@@ -10,7 +10,9 @@ def digest(*parts: str) -> str:
     return urlsafe_b64encode(sha256(framed.encode()).digest()).rstrip(b"=").decode()
 
 
-def fingerprint(*, phone: str, amount_minor: int, currency: str, provider: str, product: str) -> str:
+def fingerprint(
+    *, phone: str, amount_minor: int, currency: str, provider: str, product: str
+) -> str:
     """Return what makes two requests the same sale; all of it normalised before."""
     return digest(phone, str(amount_minor), currency, provider, product)
 

@@ -19,12 +19,15 @@ def parse_amount(text: str, currency: str) -> int:
     """
     found = AMOUNT_PATTERN.fullmatch(text)
     if found is None:
-        raise InvalidAmount(f"amount {text[:32]!r} is not a number with at most 9 digits and 2 decimals")
+        raise InvalidAmount(
+            f"amount {text[:32]!r} is not a number with at most 9 digits and 2 decimals"
+        )
     whole, decimals = found[1], (found[2] or "").rstrip("0")
     exponent = EXPONENTS[currency]
     if len(decimals) > exponent:
         raise InvalidAmount(f"amount {text} has more decimals than {currency} has")
-    minor = int(whole) * 10**exponent + int(decimals.ljust(exponent, "0") or "0")
+    unit = int(10**exponent)
+    minor = int(whole) * unit + int(decimals.ljust(exponent, "0") or "0")
     if minor <= 0:
         raise InvalidAmount("amount must be above 0")
     return minor

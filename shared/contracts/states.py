@@ -31,7 +31,9 @@ SETTLED: Final = frozenset({State.SUCCEEDED, State.FAILED, State.UNRESOLVED})
 FINAL: Final = frozenset({State.SUCCEEDED, State.FAILED})
 assert all(not MOVES[state] for state in FINAL), "a final state never changes"
 
-MERCHANT_STATUS: Final = {state: "processing" if state is State.ACTIVE else state.value for state in State}
+MERCHANT_STATUS: Final = {
+    state: "processing" if state is State.ACTIVE else state.value for state in State
+}
 """What `status` says in the API: as in the record, but `active` reads `processing`."""
 
 

@@ -60,15 +60,10 @@ class Batcher(Generic[ItemT, ReplyT]):
             return
         try:
             replies = await self._run([item for item, _ in batch])
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - each caller of the batch gets it
             for _, future in batch:
                 if not future.done():
-                    if isinstance(error, Exception):
-                        future.set_exception(error)
-                    else:
-                        future.cancel()
-            if not isinstance(error, Exception):
-                raise
+                    future.set_exception(error)
             return
         for (_, future), reply in zip(batch, replies, strict=True):
             if not future.done():

@@ -105,7 +105,7 @@ class Listener:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self._socket.bind((self._host, self._port))
-        self._socket.setblocking(False)
+        self._socket.settimeout(0)
         await self._server.startup(sockets=[self._socket])
 
     async def close(self) -> None:

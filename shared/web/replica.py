@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -24,9 +25,7 @@ log = structlog.get_logger()
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535, examples=[8081])]
 HeartbeatMs = Annotated[int, msgspec.Meta(ge=50, le=HEARTBEAT_MS_MAX, examples=["1s"])]
-LogLevel = Annotated[
-    str, msgspec.Meta(pattern="^(DEBUG|INFO|WARNING|ERROR)$", examples=["INFO"])
-]
+LogLevel = Annotated[str, msgspec.Meta(pattern="^(DEBUG|INFO|WARNING|ERROR)$", examples=["INFO"])]
 Environment = Annotated[str, msgspec.Meta(pattern="^[a-z]{1,32}$", examples=["production"])]
 
 
@@ -45,6 +44,7 @@ class ReplicaSettings(msgspec.Struct, frozen=True, kw_only=True, rename=environm
     heartbeat_ms: HeartbeatMs = 1_000
     drain_timeout_ms: int = 60_000
     crash_at: str | None = None
+    open_on_eof_fd: int | None = None  # the public port opens when this pipe is closed
 
 
 class Service(Protocol):
@@ -100,9 +100,7 @@ async def _live(settings: ReplicaSettings, instance: Instance, service: Service)
     await asyncio.wait({opening, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if opening.done():
         opening.result()
-        for listener in service.listeners:
-            await listener.open()
-        service.health.started()
+        await _open_public(settings, service)
         gc.collect()
         gc.freeze()  # what start-up made lives as long as the process: never walk it again
         log.info("replica_started", service=instance.service, owner=instance.owner)
@@ -115,3 +113,12 @@ async def _live(settings: ReplicaSettings, instance: Instance, service: Service)
         await service.close()
     await inside.close()
     log.info("replica_stopped", service=instance.service)
+
+
+async def _open_public(settings: ReplicaSettings, service: Service) -> None:
+    if settings.open_on_eof_fd is not None:
+        service.health.started()
+        await asyncio.to_thread(os.read, settings.open_on_eof_fd, 1)
+    for listener in service.listeners:
+        await listener.open()
+    service.health.started()

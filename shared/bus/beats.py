@@ -1,0 +1,92 @@
+"""The heartbeat: who is alive, and what each replica says of itself while it is."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import structlog
+from redis.exceptions import RedisError
+
+from shared.contracts.limits import ALIVE_FORGET_MS, SILENT_MS
+from shared.contracts.streams import PartitionKeys
+from shared.runtime.clock import Clock
+from shared.runtime.instance import Instance
+from shared.runtime.redis import Client
+
+log = structlog.get_logger()
+
+
+class Beat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a replica says of itself each second; `at_ms` is its own clock."""
+
+    id: str
+    service: str
+    owner: str
+    at_ms: int
+    active: int = 0
+    concurrency: int = 0
+    database: dict[str, Any] | None = None
+
+
+class Heart:
+    """Beats in every partition; work of an owner that is silent for 5 s is taken by others."""
+
+    def __init__(
+        self,
+        client: Client,
+        instance: Instance,
+        clock: Clock,
+        *,
+        partitions: int,
+        interval_ms: int,
+        say: Callable[[], dict[str, Any]] = dict,
+    ) -> None:
+        self._client = client
+        self._instance = instance
+        self._clock = clock
+        self._keys = [PartitionKeys(partition) for partition in range(partitions)]
+        self._interval_s = interval_ms / 1_000
+        self._say = say
+
+    async def beat(self) -> None:
+        """Beat once, by the server's clock."""
+        seconds, micros = await self._client.time()
+        beat = Beat(
+            id=self._instance.id,
+            service=self._instance.service,
+            owner=self._instance.owner,
+            at_ms=self._clock.now_ms(),
+            **self._say(),
+        )
+        async with self._client.pipeline(transaction=False) as pipe:
+            for names in self._keys:
+                pipe.zadd(names.alive, {self._instance.owner: seconds * 1_000 + micros // 1_000})
+            pipe.hset(self._keys[0].instances, self._instance.id, msgspec.json.encode(beat))
+            await pipe.execute()
+
+    async def run(self) -> None:
+        """Beat until cancelled; a beat that fails is only a beat that is missing."""
+        while True:
+            try:
+                await self.beat()
+            except (RedisError, OSError) as error:
+                log.warning("beat_missed", problem=str(error))
+            await asyncio.sleep(self._interval_s)
+
+    async def stop(self) -> None:
+        """Leave the list of instances; what still is pending under this owner stays claimable."""
+        await self._client.hdel(self._keys[0].instances, self._instance.id)
+
+
+async def instances(client: Client, *, now_ms: int) -> list[Beat]:
+    """Return the replicas that are alive, by service and id; forget those long gone."""
+    key = PartitionKeys(0).instances
+    beats = [
+        msgspec.json.decode(value, type=Beat) for value in (await client.hgetall(key)).values()
+    ]
+    gone = [beat.id for beat in beats if now_ms - beat.at_ms > ALIVE_FORGET_MS]
+    if gone:
+        await client.hdel(key, *gone)
+    alive = [beat for beat in beats if now_ms - beat.at_ms <= SILENT_MS]
+    return sorted(alive, key=lambda beat: (beat.service, len(beat.id), beat.id))

@@ -1,0 +1,73 @@
+"""Loads the library `topups1` where it is missing, and never puts an older one back."""
+
+import asyncio
+import os
+import re
+import sys
+from importlib.resources import files
+from typing import Final
+
+from redis.exceptions import RedisError, ResponseError
+
+from shared.contracts.errors import FunctionsUnsupported, TopupError
+from shared.runtime.redis import Client, connect
+
+LIBRARY: Final = "topups1"
+_MINOR: Final = re.compile(rb"^-- minor (\d+)$", re.MULTILINE)
+
+
+def source() -> bytes:
+    """Return the library's text."""
+    return files("shared.bus").joinpath("topups.lua").read_bytes()
+
+
+async def load(client: Client) -> bool:
+    """Load the library if the server has none or an earlier minor version; tell whether it did.
+
+    Raises:
+        FunctionsUnsupported: the server has no FUNCTION command.
+    """
+    ours = source()
+    try:
+        present = await client.execute_command(
+            "FUNCTION", "LIST", "LIBRARYNAME", LIBRARY, "WITHCODE"
+        )
+        if present and _minor_of(_code(present[0])) >= _minor_of(ours):
+            return False
+        await client.execute_command("FUNCTION", "LOAD", "REPLACE", ours)
+    except ResponseError as error:
+        if "unknown command" in str(error).lower():
+            raise FunctionsUnsupported(
+                "this server has no functions; use Valkey, or Redis 7 or later"
+            ) from error
+        raise
+    return True
+
+
+def _code(library: list[bytes]) -> bytes:
+    fields = dict(zip(library[::2], library[1::2], strict=True))
+    return fields[b"library_code"]
+
+
+def _minor_of(code: bytes) -> int:
+    found = _MINOR.search(code)
+    return int(found[1]) if found else 0
+
+
+async def _load_once(url: str) -> None:
+    client = connect(url)
+    try:
+        await load(client)
+    finally:
+        await client.aclose()
+
+
+def main() -> None:
+    """Load into `REDIS_URL`, for a deployment whose services may not."""
+    url = os.environ.get("REDIS_URL")  # noqa: TID251 - a command of its own
+    if not url:
+        sys.exit("REDIS_URL is missing; for example REDIS_URL=redis://127.0.0.1:6379/0")
+    try:
+        asyncio.run(_load_once(url))
+    except (TopupError, RedisError, OSError) as problem:
+        sys.exit(f"the functions could not be loaded: {problem}")

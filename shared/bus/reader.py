@@ -1,0 +1,82 @@
+"""Reads streams as one consumer of a group: what is new, what is its own, what the silent left."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from shared.bus.functions import LIBRARY
+from shared.runtime.redis import Client
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One delivery of one stream entry; it comes back until it is acknowledged."""
+
+    stream: str
+    id: str
+    fields: dict[str, bytes]
+
+
+class GroupReader:
+    """One consumer of one group; `consumer` is the owner, so a restarted process is another one.
+
+    Beat before the first read: the entries of a consumer without a beat are taken by others.
+    """
+
+    def __init__(self, client: Client, blocking: Client, *, group: str, consumer: str) -> None:
+        self._client = client
+        self._blocking = blocking
+        self._group = group
+        self._consumer = consumer
+
+    async def read(
+        self, streams: Sequence[str], *, count_max: int, block_ms: int | None
+    ) -> list[Entry]:
+        """Return new entries; waits up to `block_ms` for the first, or not at all where None."""
+        client = self._client if block_ms is None else self._blocking
+        found = await client.xreadgroup(
+            self._group,
+            self._consumer,
+            dict.fromkeys(streams, ">"),
+            count=count_max,
+            block=block_ms,
+        )
+        return [entry for stream, rows in found or [] for entry in _entries(stream.decode(), rows)]
+
+    async def ack(self, entries: Sequence[Entry]) -> None:
+        """Acknowledge; what these entries asked for must be durable by now."""
+        by_stream = itertools.groupby(
+            sorted(entries, key=lambda entry: entry.stream), key=lambda entry: entry.stream
+        )
+        async with self._client.pipeline(transaction=False) as pipe:
+            for stream, group in by_stream:
+                pipe.xack(stream, self._group, *(entry.id for entry in group))
+            await pipe.execute()
+
+    async def claim(self, stream: str, alive_key: str, *, count_max: int) -> list[Entry]:
+        """Take over entries of consumers that have been silent for too long."""
+        rows = await self._client.fcall(
+            f"{LIBRARY}_claim", 2, stream, alive_key, self._group, self._consumer, count_max
+        )
+        return _entries(stream, rows)
+
+    async def claim_lost(self, stream: str, *, idle_ms: int, count_max: int) -> list[Entry]:
+        """Take entries that nobody has touched for `idle_ms`, whoever has them."""
+        reply = await self._client.xautoclaim(
+            stream, self._group, self._consumer, idle_ms, "0-0", count=count_max
+        )
+        return _entries(stream, reply[1])
+
+
+def _entries(stream: str, rows: Iterable[Any]) -> list[Entry]:
+    return [
+        Entry(stream, row[0].decode(), _fields(row[1]))
+        for row in rows
+        if row is not None and row[1] is not None
+    ]
+
+
+def _fields(found: Any) -> dict[str, bytes]:  # noqa: ANN401 - a dict from commands, a list from functions
+    pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
+    return {name.decode(): value for name, value in pairs}
