@@ -28,6 +28,7 @@ appendfsync always
 no-appendfsync-on-rewrite no
 aof-load-truncated yes
 maxmemory-policy noeviction
+hash-max-listpack-value 1024
 """
 
 VOLATILE: Final = """\

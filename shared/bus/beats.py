@@ -75,8 +75,12 @@ class Heart:
             await asyncio.sleep(self._interval_s)
 
     async def stop(self) -> None:
-        """Leave the list of instances; what still is pending under this owner stays claimable."""
-        await self._client.hdel(self._keys[0].instances, self._instance.id)
+        """Leave the living: what still is pending under this owner may be claimed at once."""
+        async with self._client.pipeline(transaction=False) as pipe:
+            for names in self._keys:
+                pipe.zrem(names.alive, self._instance.owner)
+            pipe.hdel(self._keys[0].instances, self._instance.id)
+            await pipe.execute()
 
 
 async def instances(client: Client, *, now_ms: int) -> list[Beat]:

@@ -443,13 +443,14 @@ local function wake(keys, args)
 end
 
 -- expire: begin's line about the deadline, for what a held lane keeps from being read.
--- ARGV window_ms n x id     reply { expired|no }
+-- ARGV window_ms n x id     reply { expired|open|closed }
 local function expire(keys, args)
   local c = context(keys, #args - 1)
   return each(c, function(i)
     local r = read(c, i)
-    local open = r and r.v <= VERSION and (r.state == 'queued' or r.state == 'waiting')
-    return { open and expire_if_due(c, i, args[1 + i], r, args[1]) and 'expired' or 'no' }
+    if not r or r.v > VERSION or is_final(r.state) or r.state == 'unresolved' then return { 'closed' } end
+    local due = r.state ~= 'active' and expire_if_due(c, i, args[1 + i], r, args[1])
+    return { due and 'expired' or 'open' }
   end)
 end
 

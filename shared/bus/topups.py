@@ -152,7 +152,7 @@ class Topups:
         self._client = client
         self._partitions = partitions
         self._window_ms = window_ms
-        self._replicas = replicas
+        self.replicas = replicas
         self.keys = [PartitionKeys(partition) for partition in range(partitions)]
 
     # -- a topup's life --------------------------------------------------------------------
@@ -235,6 +235,11 @@ class Topups:
         replies = await self._call("park", keys, args, durable=True)
         return [_failed(reply) or (_text(reply[0]), int(reply[1])) for reply in replies]
 
+    async def now_ms(self) -> int:
+        """Return the server's clock, by which all deadlines run."""
+        seconds, micros = await self._client.time()
+        return int(seconds) * 1_000 + int(micros) // 1_000
+
     async def wake_due(self, partition: int, *, now_ms: int, count_max: int) -> dict[str, int]:
         """Put what is due back on its lane; return how many of each reply there were."""
         names = self.keys[partition]
@@ -247,11 +252,25 @@ class Topups:
                 replies[reply] = replies.get(reply, 0) + 1
         return replies
 
-    async def expire(
-        self, partition: int, provider: str, items: Sequence[tuple[str, str]]
-    ) -> list[str]:
-        """Fail those of (id, key hash) whose deadline is past and of which nothing is in doubt."""
-        return await self._each("expire", partition, provider, items)
+    async def expire_unread(
+        self, partition: int, provider: str, *, after: str, count_max: int
+    ) -> str:
+        """Fail what a held lane keeps from being read until its deadline is past.
+
+        Begins after the entry `after` (`0-0` at first); return what to go on after.
+        """
+        stream = self.keys[partition].requests(provider)
+        groups = {row["name"]: row for row in await self._client.xinfo_groups(stream)}
+        delivered = groups[DISPATCHER_GROUP.encode()]["last-delivered-id"].decode()
+        start: str = max(after, delivered, key=_place)
+        rows = await self._client.xrange(stream, f"({start}", "+", count=count_max)
+        items = [(_text(fields[b"id"]), _text(fields[b"key"])) for _, fields in rows]
+        replies = await self._each("expire", partition, provider, items) if items else []
+        for (entry, _), reply in zip(rows, replies, strict=True):
+            if reply == "open":
+                break
+            start = _text(entry)
+        return start
 
     async def bury(  # noqa: PLR0913 - an entry that nobody understands has many parts
         self,
@@ -396,14 +415,14 @@ class Topups:
         self, function: str, keys: Sequence[str], args: Sequence[Any], *, durable: bool
     ) -> Any:  # noqa: ANN401 - as `_call`
         name = f"{functions.LIBRARY}_{function}"
-        if not (durable and self._replicas):
+        if not (durable and self.replicas):
             return await self._client.fcall(name, len(keys), *keys, *args)
         async with self._client.pipeline(transaction=False) as pipe:
             pipe.fcall(name, len(keys), *keys, *args)
-            pipe.execute_command("WAITAOF", 1, self._replicas, WAITAOF_TIMEOUT_MS)
+            pipe.execute_command("WAITAOF", 1, self.replicas, WAITAOF_TIMEOUT_MS)
             reply, (local, remote) = await pipe.execute()
-        if local < 1 or remote < self._replicas:
-            raise NotDurable(f"on {local} own disk and {remote} of {self._replicas} replicas")
+        if local < 1 or remote < self.replicas:
+            raise NotDurable(f"on {local} own disk and {remote} of {self.replicas} replicas")
         return reply
 
 
@@ -450,6 +469,11 @@ def _record(topup_id: str, flat: Sequence[bytes]) -> Record | None:
         doubt=_text(found.get(b"doubt", b"")),
         quarantine_until_ms=int(found.get(b"quarantine_until", 0)),
     )
+
+
+def _place(entry: str) -> tuple[int, int]:
+    milliseconds, _, sequence = entry.partition("-")
+    return int(milliseconds), int(sequence)
 
 
 def _text(value: bytes) -> str:

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
 
 COMMAND_TIMEOUT_S = 5.0
 
@@ -38,3 +39,13 @@ def _client(url: str, *, connections_max: int, socket_timeout: float | None) -> 
         health_check_interval=0,
     )
     return Redis.from_pool(pool)
+
+
+async def durability(client: Client) -> str:
+    """Say what an answered write is worth: `fsync`, `at risk`, or `unknown` where it is secret."""
+    try:
+        found = await client.config_get("append*")
+    except ResponseError:
+        return "unknown"
+    safe = found.get("appendonly") == "yes" and found.get("appendfsync") == "always"
+    return "fsync" if safe else "at risk"

@@ -1,0 +1,164 @@
+"""Joins the parts of a dispatcher; opens nothing until it is told to."""
+
+import asyncio
+from typing import Any
+
+from services.dispatcher import metrics, stall
+from services.dispatcher.lanes import LaneWatch
+from services.dispatcher.providers import providers
+from services.dispatcher.providers.adapter import Provider
+from services.dispatcher.rules import kind_of, quarantine_of
+from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.slots import Slots
+from services.dispatcher.steps import Steps
+from services.dispatcher.upkeep import Upkeep
+from services.dispatcher.worker import Lane
+from shared.bus.beats import Heart
+from shared.bus.reader import GroupReader
+from shared.bus.topups import Terms, Topups
+from shared.contracts.limits import lease_ms
+from shared.contracts.streams import DISPATCHER_GROUP
+from shared.runtime.clock import Clock
+from shared.runtime.crashpoints import crash_points
+from shared.runtime.instance import Instance
+from shared.runtime.redis import connect, connect_blocking
+from shared.web.checks import database_check, queue_check, redis_check
+from shared.web.health import Health
+from shared.web.listener import Listener
+
+HOLD_MS = 5_000
+"""How long a provider's own hold lasts at first; each further one doubles it."""
+
+
+class Dispatcher:
+    """One replica: a lane for each provider, a heart, upkeep, and the bound on its pauses."""
+
+    def __init__(self, settings: DispatcherSettings, instance: Instance, clock: Clock) -> None:
+        self._settings = settings
+        self._client = connect(settings.redis_url)
+        self._blocking = connect_blocking(settings.redis_url)
+        self._topups = Topups(
+            self._client,
+            partitions=settings.stream_partitions,
+            window_ms=settings.idempotency_window_ms,
+        )
+        self._providers = providers(settings)
+        self._slots = {name: Slots(settings.queue_concurrency) for name in self._providers}
+        self._watch = LaneWatch(self._topups, providers=list(self._providers))
+        self._lanes = [
+            self._lane(provider, instance, clock) for provider in self._providers.values()
+        ]
+        self._heart = Heart(
+            self._client,
+            instance,
+            clock,
+            partitions=settings.stream_partitions,
+            interval_ms=settings.heartbeat_ms,
+            say=self._say,
+        )
+        self._upkeep = Upkeep(
+            self._topups,
+            self._watch,
+            self._lanes,
+            lease_ms_max=max(
+                self._terms(provider).lease_ms for provider in self._providers.values()
+            ),
+        )
+        self._draining = asyncio.Event()
+        self._background: list[asyncio.Task[None]] = []
+        self._reading: list[asyncio.Task[None]] = []
+        self.listeners: list[Listener] = []
+        self.health = Health(
+            instance,
+            clock,
+            checks={
+                "redis": redis_check(self._client),
+                "database": database_check(self._client, clock),
+                "queue": queue_check(self._topups),
+            },
+            essential=frozenset({"redis"}),
+        )
+        for name, slots in self._slots.items():
+            metrics.IN_FLIGHT.labels(name).set_function(lambda slots=slots: slots.taken)
+
+    async def open(self) -> None:
+        """Make the streams, beat, then read."""
+        for name in self._providers:
+            await self._topups.prepare(name)
+        await self._heart.beat()
+        await self._watch.refresh(await self._topups.now_ms())
+        self._background = [
+            asyncio.create_task(stall.guard(self._settings.stall_ms)),
+            asyncio.create_task(self._heart.run()),
+            asyncio.create_task(self._upkeep.run()),
+        ]
+        self._reading = [asyncio.create_task(lane.run(self._draining)) for lane in self._lanes]
+
+    async def close(self) -> None:
+        """Read no more, carry what is in flight to its end, then leave the living."""
+        self._draining.set()
+        await asyncio.gather(*self._reading)
+        await asyncio.gather(*(lane.drain() for lane in self._lanes))
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        if self._background:
+            await self._heart.stop()
+        for provider in self._providers.values():
+            await provider.close()
+        await self._client.aclose()
+        await self._blocking.aclose()
+
+    def _lane(self, provider: Provider, instance: Instance, clock: Clock) -> Lane:
+        settings, name = self._settings, provider.facts.name
+        terms = self._terms(provider)
+        return Lane(
+            provider=provider,
+            topups=self._topups,
+            reader=GroupReader(
+                self._client, self._blocking, group=DISPATCHER_GROUP, consumer=instance.owner
+            ),
+            steps=[
+                Steps(
+                    self._topups,
+                    partition=partition,
+                    provider=name,
+                    owner=instance.owner,
+                    terms=terms,
+                )
+                for partition in range(settings.stream_partitions)
+            ],
+            slots=self._slots[name],
+            watch=self._watch,
+            owner=instance.owner,
+            resend=settings.resend_after_inquiry,
+            clock=clock,
+            crash=crash_points(settings.crash_at, environment=settings.environment),
+        )
+
+    def _terms(self, provider: Provider) -> Terms:
+        facts = provider.facts
+        return Terms(
+            kind=kind_of(facts),
+            lease_ms=lease_ms(
+                connect_ms=facts.connect_timeout_ms,
+                login_ms=facts.login_timeout_ms,
+                answer_ms=facts.answer_timeout_ms,
+                stall_ms=self._settings.stall_ms,
+            ),
+            quarantine_ms=quarantine_of(facts),
+            dedupe_window_ms=facts.dedupe_window_ms or 0,
+            refusal_covers=facts.refusal_covers,
+            hold_ms=HOLD_MS,
+        )
+
+    def _say(self) -> dict[str, Any]:
+        return {
+            "active": sum(slots.taken for slots in self._slots.values()),
+            "concurrency": self._settings.queue_concurrency,
+        }
+
+
+def build(settings: DispatcherSettings, instance: Instance, clock: Clock) -> Dispatcher:
+    """Return a dispatcher ready to be opened."""
+    return Dispatcher(settings, instance, clock)

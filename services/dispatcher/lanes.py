@@ -1,0 +1,44 @@
+"""The lanes' states as this replica last saw them; a lane that is held is not even read."""
+
+import asyncio
+from collections.abc import Sequence
+
+from services.dispatcher import metrics
+from shared.bus.topups import LaneState, Topups
+
+OPEN = LaneState()
+
+
+class LaneWatch:
+    """Each second's view of every lane in every partition, by the server's clock."""
+
+    def __init__(self, topups: Topups, *, providers: Sequence[str]) -> None:
+        self._topups = topups
+        self._providers = providers
+        self._states: list[dict[str, LaneState]] = [{} for _ in topups.keys]
+        self._now_ms = 0
+        self._seen = asyncio.Event()
+
+    def state(self, provider: str, partition: int) -> LaneState:
+        """Return the lane's state; a lane that was never held is open."""
+        return self._states[partition].get(provider, OPEN)
+
+    def startable(self, provider: str, partition: int) -> bool:
+        """Tell whether anything of the lane may start."""
+        return self.state(provider, partition).startable(self._now_ms)
+
+    async def changed(self) -> None:
+        """Wait for the next view."""
+        await self._seen.wait()
+
+    async def refresh(self, now_ms: int) -> None:
+        """Look again."""
+        self._now_ms = now_ms
+        for partition in range(len(self._states)):
+            self._states[partition] = await self._topups.lanes(partition)
+        for provider in self._providers:
+            states = [self.state(provider, partition) for partition in range(len(self._states))]
+            is_open = all(state.state == "open" for state in states)
+            metrics.LANE_OPEN.labels(provider).set(is_open)
+        self._seen.set()
+        self._seen = asyncio.Event()

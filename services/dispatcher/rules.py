@@ -1,0 +1,141 @@
+"""What follows from a provider's answer: how a topup ends, or why and until when it waits."""
+
+from typing import Final, Literal
+
+import msgspec
+
+# The contract is frozen structs without I/O; an answer is what these rules are about.
+from services.dispatcher.providers.adapter import (
+    Answer,
+    Delivered,
+    Facts,
+    NotFound,
+    NotSent,
+    Refused,
+    Unknown,
+)
+from shared.contracts.events import Evidence
+from shared.contracts.limits import quarantine_ms
+from shared.contracts.states import Reason, State
+
+Mode = Literal["send", "inquire", "inquire_final"]
+Kind = Literal["neither", "inquiry", "dedupes", "dedupes+inquiry"]
+Why = Literal["no", "not_sent", "unknown", "not_found", "hold"]
+
+BACKOFF_FIRST_MS: Final = 1_000
+BACKOFF_MS_MAX: Final = 60_000
+INQUIRIES_MAX: Final = 100
+"""After so many questions without an answer people decide, on evidence."""
+
+
+class Finish(msgspec.Struct, frozen=True, kw_only=True):
+    """The attempt settles its topup."""
+
+    to: State
+    reason: str = ""
+    evidence: Evidence
+
+
+class Park(msgspec.Struct, frozen=True, kw_only=True):
+    """The topup waits, for another try or another question."""
+
+    why: Why
+    delay_ms: int
+    reason: Reason
+
+
+def kind_of(facts: Facts) -> Kind:
+    """Say what may be done about a send in doubt."""
+    if facts.dedupes_on_reference:
+        return "dedupes+inquiry" if facts.inquiry else "dedupes"
+    return "inquiry" if facts.inquiry else "neither"
+
+
+def quarantine_of(facts: Facts) -> int:
+    """Return how long after a lost send's lease no negative about it is believed."""
+    return quarantine_ms(
+        user_timeout_ms=facts.answer_timeout_ms, visible_after_ms=facts.visible_after_ms or 0
+    )
+
+
+def backoff_ms(attempt: int, chance: float) -> int:
+    """Return how long to wait after this attempt; `chance` in [0, 1) spreads the crowd."""
+    full = min(BACKOFF_FIRST_MS * 2 ** min(attempt - 1, 16), BACKOFF_MS_MAX)
+    return int(full * (0.5 + chance / 2))
+
+
+def after_send(
+    answer: Answer, *, facts: Facts, attempt: int, by: str, chance: float
+) -> Finish | Park:
+    """Decide what becomes of a topup whose paying request ended like this."""
+    delay = backoff_ms(attempt, chance)
+    match answer:
+        case Delivered():
+            return Finish(to=State.SUCCEEDED, evidence=_evidence(answer, attempt, by))
+        case Refused(kind="final"):
+            return Finish(
+                to=State.FAILED, reason=Reason.REFUSED, evidence=_evidence(answer, attempt, by)
+            )
+        case Refused(kind="retry"):
+            return Park(why="no", delay_ms=delay, reason=Reason.PROVIDER_BUSY)
+        case Refused():
+            return Park(why="hold", delay_ms=0, reason=Reason.LANE_HELD)
+        case NotSent():
+            return Park(why="not_sent", delay_ms=delay, reason=Reason.NOT_SENT)
+        case Unknown() | NotFound():
+            if kind_of(facts) == "neither":
+                return _unresolved(Reason.NO_ANSWER, answer, attempt, by)
+            return Park(why="unknown", delay_ms=delay, reason=Reason.NO_ANSWER)
+
+
+def after_inquiry(  # noqa: PLR0913 - an answer, and all that it is weighed with
+    answer: Answer,
+    *,
+    final: bool,
+    facts: Facts,
+    attempt: int,
+    by: str,
+    chance: float,
+    resend: bool,
+) -> Finish | Park:
+    """Decide on the answer to a question about a send in doubt.
+
+    `final`: the question was put after the quarantine, so that a negative counts.
+    """
+    delay = backoff_ms(attempt, chance)
+    negative = isinstance(answer, NotFound | Refused) and facts.visible_after_ms is not None
+    match answer:
+        case Delivered():
+            return Finish(to=State.SUCCEEDED, evidence=_evidence(answer, attempt, by))
+        case Refused(kind="hold"):
+            return Park(why="hold", delay_ms=0, reason=Reason.LANE_HELD)
+        case Refused(kind="final") if final and negative:
+            return Finish(
+                to=State.FAILED, reason=Reason.REFUSED, evidence=_evidence(answer, attempt, by)
+            )
+        case _ if final and negative and not resend:
+            return _unresolved(Reason.NEVER_ARRIVED, answer, attempt, by)
+        case _ if negative:
+            return Park(
+                why="not_found",
+                delay_ms=0 if final else delay,
+                reason=Reason.NEVER_ARRIVED if final else Reason.NOT_FOUND_YET,
+            )
+        case _ if attempt >= INQUIRIES_MAX:
+            return _unresolved(Reason.NO_ANSWER, answer, attempt, by)
+        case _:
+            return Park(why="unknown", delay_ms=delay, reason=Reason.NO_ANSWER)
+
+
+def _unresolved(reason: Reason, answer: Answer, attempt: int, by: str) -> Finish:
+    return Finish(to=State.UNRESOLVED, reason=reason, evidence=_evidence(answer, attempt, by))
+
+
+def _evidence(answer: Answer, attempt: int, by: str) -> Evidence:
+    return Evidence(
+        provider_reference=getattr(answer, "provider_reference", None),
+        code=getattr(answer, "code", None),
+        raw=getattr(answer, "raw", None) or getattr(answer, "reason", None),
+        by=by,
+        attempt=attempt,
+    )

@@ -1,0 +1,71 @@
+"""What a dispatcher does each second, with or without traffic: look, wake, take over, expire."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from services.dispatcher.lanes import LaneWatch
+from services.dispatcher.worker import Lane
+from shared.bus.topups import Topups
+from shared.contracts.limits import BATCH_MAX
+
+log = structlog.get_logger()
+
+TICK_S: Final = 1.0
+TICKS_PER_SWEEP: Final = 60
+
+
+class Upkeep:
+    """The timers of a dispatcher; each step that fails is tried again at the next tick."""
+
+    def __init__(
+        self, topups: Topups, watch: LaneWatch, lanes: Sequence[Lane], *, lease_ms_max: int
+    ) -> None:
+        self._topups = topups
+        self._watch = watch
+        self._lanes = lanes
+        self._lost_ms = 2 * lease_ms_max
+        self._unread: dict[tuple[str, int], str] = {}
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        tick = 0
+        while True:
+            tick += 1
+            try:
+                await self._tick(sweep=tick % TICKS_PER_SWEEP == 0)
+            except Exception as problem:  # noqa: BLE001 - the next tick tries again
+                log.warning("upkeep_failed", problem=str(problem))
+            await asyncio.sleep(TICK_S)
+
+    async def _tick(self, *, sweep: bool) -> None:
+        now_ms = await self._topups.now_ms()
+        await self._watch.refresh(now_ms)
+        for lane in self._lanes:
+            await lane.claim()
+            if sweep:
+                await lane.claim_lost(self._lost_ms)
+        for partition in range(len(self._topups.keys)):
+            await self._wake(partition, now_ms)
+            for lane in self._lanes:
+                await self._expire(lane.name, partition, now_ms)
+
+    async def _wake(self, partition: int, now_ms: int) -> None:
+        while True:
+            replies = await self._topups.wake_due(partition, now_ms=now_ms, count_max=BATCH_MAX)
+            if replies:
+                log.info("topups_woken", partition=partition, **replies)
+            if sum(replies.values()) < BATCH_MAX:
+                return
+
+    async def _expire(self, provider: str, partition: int, now_ms: int) -> None:
+        """Nobody reads a held lane, but deadlines pass there too."""
+        place = (provider, partition)
+        if self._watch.state(provider, partition).startable(now_ms):
+            self._unread.pop(place, None)
+            return
+        self._unread[place] = await self._topups.expire_unread(
+            partition, provider, after=self._unread.get(place, "0-0"), count_max=BATCH_MAX
+        )

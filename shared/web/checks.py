@@ -1,0 +1,56 @@
+"""The health checks that several services share: Redis, the queue, and the ledger's database."""
+
+from shared.bus.beats import instances
+from shared.bus.topups import Topups
+from shared.runtime.clock import Clock
+from shared.runtime.redis import Client, durability
+from shared.web.health import Check, Condition
+
+
+def redis_check(client: Client) -> Check:
+    """Ask whether Redis answers, and whether what it answers is on disk by then."""
+
+    async def check() -> Condition:
+        await client.ping()
+        held = await durability(client)
+        return Condition(
+            connected=True,
+            status="healthy" if held == "fsync" else "degraded",
+            details={"durability": held},
+        )
+
+    return check
+
+
+def database_check(client: Client, clock: Clock) -> Check:
+    """Ask what the ledger last said of its database, and how long ago."""
+
+    async def check() -> Condition:
+        now_ms = clock.now_ms()
+        for beat in await instances(client, now_ms=now_ms):
+            if beat.service == "ledger" and beat.database is not None:
+                age = {"age": round(max(now_ms - beat.at_ms, 0) / 1_000, 1)}
+                return Condition(
+                    connected=bool(beat.database["connected"]),
+                    status="healthy" if beat.database["connected"] else "degraded",
+                    details=age,
+                )
+        return Condition(connected=False, status="degraded")
+
+    return check
+
+
+def queue_check(topups: Topups) -> Check:
+    """Ask how many topups wait on the lanes, and how many are in flight."""
+
+    async def check() -> Condition:
+        waiting = active = 0
+        for partition in range(len(topups.keys)):
+            counters = await topups.counters(partition)
+            waiting += counters.get("queued", 0)
+            active += counters.get("active", 0)
+        return Condition(
+            connected=True, status="healthy", details={"waiting": waiting, "active": active}
+        )
+
+    return check
