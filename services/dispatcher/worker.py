@@ -1,6 +1,7 @@
 """One lane of one replica: read what there is room for, begin, call, then finish or park."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Sequence
 from typing import Final
@@ -82,12 +83,7 @@ class Lane:
                 await self._watch.changed()
                 continue
             each = max(room // len(streams), 1)
-            try:
-                entries = await self._reader.read(streams, count_max=each, block_ms=READ_BLOCK_MS)
-            except Exception as problem:  # noqa: BLE001 - the lane must outlive whatever Redis does
-                log.warning("lane_unread", provider=self.name, problem=str(problem))
-                await asyncio.sleep(READ_AGAIN_S)
-                continue
+            entries = await self._read(streams, each)
             if entries:
                 self._crash("dispatcher.after_read")
             for entry in entries:
@@ -118,6 +114,16 @@ class Lane:
                 if task.get_name() in self._patient:
                     task.cancel()
             await asyncio.wait(self._tasks, timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _read(self, streams: Sequence[str], count_max: int) -> list[Entry]:
+        try:
+            return await self._reader.read(streams, count_max=count_max, block_ms=READ_BLOCK_MS)
+        except Exception as problem:  # noqa: BLE001 - the lane must outlive whatever Redis does
+            log.warning("lane_unread", provider=self.name, problem=repr(problem))
+        await asyncio.sleep(READ_AGAIN_S)
+        with contextlib.suppress(Exception):  # the streams may be gone with a server that was lost
+            await self._topups.prepare(self.name)
+        return []
 
     def _adopt(self, entries: Sequence[Entry]) -> None:
         """Start what was claimed: it waits for its slot."""

@@ -1,13 +1,17 @@
 """Reads streams as one consumer of a group: what is new, what is its own, what the silent left."""
 
+import asyncio
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from shared.bus.functions import LIBRARY
 from shared.runtime.redis import Client
+
+ANSWER_MS_MAX: Final = 5_000
+"""How much longer than it was asked to block a read may take; then its connection is dead."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -33,15 +37,20 @@ class GroupReader:
     async def read(
         self, streams: Sequence[str], *, count_max: int, block_ms: int | None
     ) -> list[Entry]:
-        """Return new entries; waits up to `block_ms` for the first, or not at all where None."""
+        """Return new entries; waits up to `block_ms` for the first, or not at all where None.
+
+        Raises:
+            TimeoutError: no answer came; what was delivered with it stays pending.
+        """
         client = self._client if block_ms is None else self._blocking
-        found = await client.xreadgroup(
-            self._group,
-            self._consumer,
-            dict.fromkeys(streams, ">"),
-            count=count_max,
-            block=block_ms,
-        )
+        async with asyncio.timeout(((block_ms or 0) + ANSWER_MS_MAX) / 1_000):
+            found = await client.xreadgroup(
+                self._group,
+                self._consumer,
+                dict.fromkeys(streams, ">"),
+                count=count_max,
+                block=block_ms,
+            )
         return [entry for stream, rows in found or [] for entry in _entries(stream.decode(), rows)]
 
     async def ack(self, entries: Sequence[Entry]) -> None:
