@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from signal import Signals
+from tempfile import TemporaryFile
 from typing import TypedDict
 
 from msgspec import Struct
@@ -46,20 +47,25 @@ class Launch(Struct, frozen=True, kw_only=True):
     account: Account | None = None
     parent_gone: Signals | None = None
     """Sent by the kernel when the thread that started it ends; None leaves it running."""
+    pass_fds: Sequence[int] = ()
+    reads: bytes = b""
+    """Its standard input."""
 
 
-def start(launch: Launch, *, pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+def start(launch: Launch) -> subprocess.Popen[bytes]:
     """Start it with both outputs appended to its log; raises OSError when it cannot be run."""
-    with launch.log.open("ab") as log:
+    with launch.log.open("ab") as log, TemporaryFile() as reads:
+        reads.write(launch.reads)
+        reads.seek(0)
         return subprocess.Popen(
             launch.argv,
             cwd=launch.cwd,
             env=launch.env,
-            stdin=subprocess.DEVNULL,
+            stdin=reads,
             stdout=log,
             stderr=log,
             process_group=0,
-            pass_fds=pass_fds,
+            pass_fds=launch.pass_fds,
             **as_account(launch.account),
             preexec_fn=_bind_to_parent(launch.parent_gone),  # noqa: PLW1509 - one prctl call
         )

@@ -25,6 +25,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from msgspec.structs import replace
+
 from ops.children import start
 from ops.ports import free_port
 from ops.servers import postgres, valkey
@@ -133,7 +135,7 @@ class Running:
 def _start_ready(server: Server) -> subprocess.Popen[bytes]:
     lock = hold(server.lock)
     try:
-        process = start(server.launch, pass_fds=[lock])
+        process = start(replace(server.launch, pass_fds=[lock]))
     finally:
         os.close(lock)
     deadline = time.monotonic() + _READY_S_MAX

@@ -1,0 +1,53 @@
+"""The demo's customer and keys: drawn at the first run, kept in demo.env for all later ones."""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from ops.supervisor.folder import Folder, read_assignments, write_private
+
+CUSTOMER_ID: Final = "ENVIADESPENSA_001"
+_PREFIX_LENGTH: Final = 12
+
+
+class Demo(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody needs to sell the first topup."""
+
+    url: str
+    api_key: str
+    admin_key: str
+
+    def seed(self) -> bytes:
+        """Return what the ledger is told: the key itself never leaves this machine."""
+        return msgspec.json.encode(
+            {
+                "customer_id": CUSTOMER_ID,
+                "key_sha256": hashlib.sha256(self.api_key.encode()).hexdigest(),
+                "prefix": self.api_key[:_PREFIX_LENGTH],
+            }
+        )
+
+
+def demo(folder: Folder, environ: Mapping[str, str], *, url: str) -> Demo:
+    """Return the demo's keys and leave them in demo.env; ADMIN_KEY of the environment wins."""
+    kept = read_assignments(folder.demo)
+    keys = Demo(
+        url=url,
+        api_key=kept.get("TOPUP_API_KEY") or f"topup_{secrets.token_urlsafe(30)}",
+        admin_key=environ.get("ADMIN_KEY")
+        or kept.get("TOPUP_ADMIN_KEY")
+        or f"admin_{secrets.token_urlsafe(30)}",
+    )
+    lines = {
+        "TOPUP_URL": keys.url,
+        "TOPUP_API_KEY": keys.api_key,
+        "TOPUP_CUSTOMER_ID": CUSTOMER_ID,
+        "TOPUP_ADMIN_KEY": keys.admin_key,
+    }
+    text = "".join(f"{name}={value}\n" for name, value in lines.items())
+    if read_assignments(folder.demo) != lines:
+        write_private(folder.demo, text)
+    return keys

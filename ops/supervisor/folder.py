@@ -1,0 +1,71 @@
+"""The folder `.topup`: what one run leaves for the next, and for the commands that look at it."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+
+class Folder(Struct, frozen=True):
+    """The names in the data folder; `ready` makes it."""
+
+    root: Path
+
+    @property
+    def lock(self) -> Path:
+        """Held by the supervisor as long as it lives."""
+        return self.root / "lock"
+
+    @property
+    def state(self) -> Path:
+        """What runs, and where the servers are; holds passwords."""
+        return self.root / "state.json"
+
+    @property
+    def socket(self) -> Path:
+        """Where the supervisor listens to the other commands."""
+        return self.root / "control.sock"
+
+    @property
+    def demo(self) -> Path:
+        """The demo's keys, to be read by a shell."""
+        return self.root / "demo.env"
+
+    @property
+    def logs(self) -> Path:
+        """One file an instance."""
+        return self.root / "logs"
+
+    def log(self, instance: str) -> Path:
+        """The log of one instance."""
+        return self.logs / f"{instance}.log"
+
+    def ready(self) -> None:
+        """Make it: others may pass through to what is theirs, and read nothing of ours."""
+        self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self.logs.mkdir(mode=0o700, exist_ok=True)
+
+
+def data_folder(environ: Mapping[str, str]) -> Folder:
+    """Return the folder of TOPUP_DATA_DIR, else `.topup` here."""
+    return Folder(Path(environ.get("TOPUP_DATA_DIR") or ".topup").absolute())
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace the file in one step, readable by us alone."""
+    making = path.with_name(f"{path.name}.new")
+    making.unlink(missing_ok=True)
+    with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(text)
+    making.rename(path)
+
+
+def read_assignments(path: Path) -> dict[str, str]:
+    """Return the NAME=value lines of a file; none when it is not there."""
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return {}
+    return dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))

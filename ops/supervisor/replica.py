@@ -1,0 +1,181 @@
+"""One replica: started, watched until ready, started again when it dies, drained when asked."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from ops.children import Launch
+from ops.errors import CommandFailed
+from ops.supervisor.process import Process
+from ops.supervisor.tails import last_lines
+
+_WRONG_SETTINGS: Final = 2
+_PAUSE_S_FIRST: Final = 0.25
+_PAUSE_S_MAX: Final = 5.0
+_LOOK_S: Final = 0.05
+_LINES_SHOWN: Final = 5
+
+
+class Status(StrEnum):
+    """Where a replica is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    BACKING_OFF = "backing_off"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """What `topup ps` shows of one replica."""
+
+    service: str
+    id: str
+    pid: int | None
+    port: int | None
+    instance_port: int | None
+    state: Status
+    restarts: int
+    last_lines: list[str] = []
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """How one replica is started, found ready and stopped."""
+
+    service: str
+    id: str
+    log: Path
+    launch: Callable[[], Launch]
+    """Asked anew at each start."""
+    ready: Callable[[int], Awaitable[bool]]
+    stop: signal.Signals
+    patience_s: float
+    port: int | None = None
+    instance_port: int | None = None
+
+
+class Replica:
+    """Runs one job until it is drained; tells `changed` of every step."""
+
+    def __init__(self, job: Job, changed: Callable[["Replica"], None]) -> None:
+        self.job = job
+        self.status = Status.STARTING
+        self.restarts = 0
+        self.process: Process | None = None
+        self.settled = asyncio.Event()
+        self.refusal: str | None = None
+        self.complaint: list[str] = []
+        self._changed = changed
+        self._leaving = asyncio.Event()
+        self._was_ready = False
+
+    def row(self) -> Row:
+        """Describe it as it is now."""
+        running = self.process is not None and self.process.status is None
+        return Row(
+            service=self.job.service,
+            id=self.job.id,
+            pid=self.process.pid if running and self.process else None,
+            port=self.job.port,
+            instance_port=self.job.instance_port,
+            state=self.status,
+            restarts=self.restarts,
+            last_lines=self.complaint,
+        )
+
+    async def run(self) -> None:
+        """Keep it up: at once after a life that was ready, after a growing pause otherwise."""
+        pause_s = 0.0
+        while not self._leaving.is_set():
+            ready = await self._live()
+            if self._leaving.is_set():
+                break
+            self.restarts += 1
+            pause_s = 0.0 if ready else min(_PAUSE_S_MAX, max(_PAUSE_S_FIRST, pause_s * 2))
+            if not ready:
+                self._complain()
+                await self._pause(pause_s)
+        self._move(Status.STOPPED)
+        self.settled.set()
+
+    async def until_ready(self) -> None:
+        """Return when it was ready once; raises what it said when it refuses its settings."""
+        await self.settled.wait()
+        if self.refusal is not None:
+            raise CommandFailed(self.refusal, status=_WRONG_SETTINGS)
+
+    async def drain(self) -> bool:
+        """Ask it to end and wait; False when it had to be killed."""
+        self._leaving.set()
+        if self.process is None or self.process.status is not None:
+            return True
+        self._move(Status.DRAINING)
+        self.process.send(self.job.stop)
+        try:
+            async with asyncio.timeout(self.job.patience_s):
+                await self.process.ended.wait()
+        except TimeoutError:
+            self.kill()
+            await self.process.ended.wait()
+            return False
+        return True
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._leaving.set()
+        if self.process is not None:
+            self.process.kill()
+
+    async def _live(self) -> bool:
+        """One life from start to death; tells whether it was ever ready."""
+        self._move(Status.STARTING)
+        try:
+            process = Process.start(self.job.launch())
+        except OSError as error:
+            self.complaint = [f"cannot be started: {error}"]
+            return False
+        self.process = process
+        self._changed(self)
+        ready = await self._becomes_ready(process)
+        if ready and not self._leaving.is_set():
+            self.complaint = []
+            self._was_ready = True
+            self._move(Status.READY)
+            self.settled.set()
+        await process.ended.wait()
+        if not ready:
+            self.complaint = last_lines(self.job.log, _LINES_SHOWN, since=process.log_from)
+        return ready
+
+    async def _becomes_ready(self, process: Process) -> bool:
+        while not process.ended.is_set():
+            if await self.job.ready(process.pid):
+                return True
+            await asyncio.sleep(_LOOK_S)
+        return False
+
+    def _complain(self) -> None:
+        """A first life that ended over its settings is final: no second try would do better."""
+        wrong = self.process is not None and self.process.status == _WRONG_SETTINGS
+        if wrong and not self._was_ready:
+            self.refusal = "\n".join(self.complaint) or f"{self.job.id} refuses its settings"
+            self.settled.set()
+        self._move(Status.BACKING_OFF)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._leaving.wait()
+        except TimeoutError:
+            return
+
+    def _move(self, status: Status) -> None:
+        if self._leaving.is_set() and status not in {Status.DRAINING, Status.STOPPED}:
+            return
+        self.status = status
+        self._changed(self)

@@ -1,0 +1,180 @@
+"""The supervisor itself: start in order, hand over to the replicas, drain in order."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from typing import Final
+
+from rich.console import Console
+
+from ops.errors import CommandFailed
+from ops.supervisor import control, takeover
+from ops.supervisor.demo import Demo, demo
+from ops.supervisor.fleet import Fleet
+from ops.supervisor.folder import Folder
+from ops.supervisor.gate import Gate
+from ops.supervisor.launcher import Launcher
+from ops.supervisor.plan import HOST, Plan, for_this_machine, reachable, told_to_commands
+from ops.supervisor.probe import answers_ok
+from ops.supervisor.process import start_time
+from ops.supervisor.replica import Replica
+from ops.supervisor.scaling import Scaling
+from ops.supervisor.screen import Screen
+from ops.supervisor.starting import start_steps
+from ops.supervisor.steps import run_steps
+from ops.supervisor.stopping import Stopping
+from ops.supervisor.tails import keep_bounded, rotate
+from ops.supervisor.wiring import Wiring, wire
+from shared.runtime.settings import parse_duration_ms
+
+_PORT: Final = 8080
+_PORT_MAX: Final = 65_535
+_DRAIN: Final = "60s"
+_BEYOND_DRAIN_S: Final = 15.0
+_LOGS_BOUNDED_S: Final = 10.0
+_OPEN_S_MAX: Final = 10.0
+_LOOK_S: Final = 0.02
+
+
+def up(plan: Plan, folder: Folder, environ: Mapping[str, str]) -> None:
+    """Run everything until told to stop; raises CommandFailed when it cannot start."""
+    screen = Screen(Console())
+    plan = for_this_machine(plan, environ)
+    host, port, patience_s = environ.get("HOST") or HOST, _port(environ), _patience_s(environ)
+    folder.ready()
+    lock = takeover.lock(folder)
+    try:
+        gate = Gate(host, port)
+        try:
+            takeover.wait_for_leftovers(folder, patience_s=patience_s, say=screen.say)
+            rotate(folder.logs)
+            keys = demo(folder, environ, url=f"http://{_in_url(reachable(host))}:{port}")
+            screen.say(f"starting in {folder.root}")
+            wiring = wire(plan, folder, environ, demo=keys, public_port=port)
+            launcher = Launcher(plan, wiring, folder, environ, gate=gate, patience_s=patience_s)
+            told = told_to_commands(wiring.variables, environ)
+            supervisor = Supervisor(plan, folder, wiring, launcher, gate, screen, told)
+            asyncio.run(supervisor.run(keys))
+            launcher.close()
+        finally:
+            gate.release()
+    finally:
+        screen.stop_waiting()
+        os.close(lock)
+
+
+class Supervisor:
+    """Everything of one run."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts that `up` joined
+        self,
+        plan: Plan,
+        folder: Folder,
+        wiring: Wiring,
+        launcher: Launcher,
+        gate: Gate,
+        screen: Screen,
+        told: dict[str, str],
+    ) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._wiring = wiring
+        self._launcher = launcher
+        self._gate = gate
+        self._screen = screen
+        self._told = told
+        self._fleet: Fleet | None = None
+
+    async def run(self, keys: Demo) -> None:
+        """Start, run until a signal, drain."""
+        failure: CommandFailed | None = None
+        async with asyncio.TaskGroup() as tasks:
+            fleet = self._fleet = Fleet(tasks, self._launcher.service_job, self._changed)
+            stopping = Stopping(self._screen.say, fleet.kill)
+            bounding = tasks.create_task(self._bound_logs())
+            door = await control.serve(
+                control.listen(self._folder.socket), Scaling(self._plan, fleet).handle
+            )
+            try:
+                await self._live(keys, fleet, stopping)
+            except CommandFailed as problem:
+                failure = problem
+            finally:
+                door.close()
+                self._folder.socket.unlink(missing_ok=True)
+                bounding.cancel()
+                self._screen.stop_waiting()
+                await self._drain(fleet)
+        if failure is not None:
+            raise failure
+
+    async def _live(self, keys: Demo, fleet: Fleet, stopping: Stopping) -> None:
+        steps = start_steps(
+            self._plan, self._wiring, self._launcher, fleet, self._screen, seed=keys.seed()
+        )
+        if not await stopping.unless_asked(run_steps(steps)):
+            return
+        self._gate.open()
+        if await stopping.unless_asked(self._public_port_answers(keys)):
+            self._screen.ready(keys, self._folder)
+            await stopping.asked.wait()
+
+    async def _public_port_answers(self, keys: Demo) -> None:
+        """Wait for the gateways to pass the gate, so that what is printed works at once."""
+        host, _, port = keys.url.removeprefix("http://").rpartition(":")
+        try:
+            async with asyncio.timeout(_OPEN_S_MAX):
+                while not await answers_ok(host.strip("[]"), int(port), "/health"):  # noqa: ASYNC110
+                    await asyncio.sleep(_LOOK_S)
+        except TimeoutError:
+            self._screen.say(f"  [yellow]![/] {keys.url}/health does not answer 200 yet")
+
+    async def _drain(self, fleet: Fleet) -> None:
+        fleet.close()
+        self._gate.open()  # a gateway that waits there cannot drain
+        for names in (*((s.name,) for s in reversed(self._plan.services)), self._wiring.servers):
+            for killed in await fleet.drain(names):
+                self._screen.say(f"  [red]✗[/] {killed} did not finish in time and was ended")
+        self._screen.say("stopped")
+
+    async def _bound_logs(self) -> None:
+        while True:
+            await asyncio.sleep(_LOGS_BOUNDED_S)
+            await asyncio.to_thread(keep_bounded, self._folder.logs)
+
+    def _changed(self, replica: Replica) -> None:
+        self._screen.changed(replica)
+        if self._fleet is None:
+            return
+        rows = self._fleet.rows()
+        started = [(row, start_time(row.pid)) for row in rows if row.pid is not None]
+        state = takeover.State(
+            supervisor=os.getpid(),
+            environment=self._told,
+            processes=[
+                takeover.Started(row.pid, ticks, row.service in self._wiring.servers)
+                for row, ticks in started
+                if row.pid is not None and ticks is not None
+            ],
+        )
+        takeover.write_state(self._folder, state)
+
+
+def _port(environ: Mapping[str, str]) -> int:
+    text = environ.get("PORT") or str(_PORT)
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _PORT_MAX:
+        raise CommandFailed(f"PORT is {text!r}, not a port; for example PORT=8081", status=2)
+    return int(text)
+
+
+def _patience_s(environ: Mapping[str, str]) -> float:
+    """Return how long a service may take to drain before it is ended."""
+    try:
+        drain_ms = parse_duration_ms(environ.get("DRAIN_TIMEOUT") or _DRAIN)
+    except ValueError as problem:
+        raise CommandFailed(f"DRAIN_TIMEOUT {problem}; for example {_DRAIN}", status=2) from None
+    return drain_ms / 1_000 + _BEYOND_DRAIN_S
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,43 @@
+"""Turns signals into a stop: two of them drain, since a terminal and make both send one."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Final
+
+_FORCED_BY: Final = 3
+
+
+class Stopping:
+    """`asked` is set by the first signal; the third calls `force`."""
+
+    def __init__(self, say: Callable[[str], None], force: Callable[[], None]) -> None:
+        self.asked = asyncio.Event()
+        self._say = say
+        self._force = force
+        self._count = 0
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self._signalled)
+
+    async def unless_asked(self, work: Coroutine[None, None, None]) -> bool:
+        """Do the work, and tell whether it was done; a stop asked for meanwhile cancels it."""
+        doing = asyncio.ensure_future(work)
+        waiting = asyncio.ensure_future(self.asked.wait())
+        try:
+            await asyncio.wait({doing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if doing.done():
+                doing.result()
+            return doing.done()
+        finally:
+            waiting.cancel()
+            doing.cancel()
+            await asyncio.gather(doing, waiting, return_exceptions=True)
+
+    def _signalled(self) -> None:
+        self._count += 1
+        if self._count == 1:
+            self._say("\nstopping: what is in flight is finished first …")
+            self.asked.set()
+        elif self._count == _FORCED_BY:
+            self._say("ending everything at once")
+            self._force()

@@ -1,0 +1,39 @@
+"""The end of a log file, and its bound."""
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+LOG_BYTES_MAX: Final = 50_000_000
+_BLOCK: Final = 65_536
+
+
+def last_lines(path: Path, count: int, *, since: int = 0) -> list[str]:
+    """Return the last lines that were written after the offset `since`."""
+    try:
+        with path.open("rb") as log:
+            end = log.seek(0, 2)
+            start, data = end, b""
+            since = min(since, end)
+            while start > since and data.count(b"\n") <= count:
+                begin = max(since, start - _BLOCK)
+                log.seek(begin)
+                data = log.read(start - begin) + data
+                start = begin
+    except OSError:
+        return []
+    return data.decode(errors="replace").splitlines()[-count:] if count else []
+
+
+def rotate(folder: Path) -> None:
+    """Put each log of the last run aside as `.log.1`."""
+    for log in folder.glob("*.log"):
+        log.replace(log.with_name(f"{log.name}.1"))
+
+
+def keep_bounded(folder: Path) -> None:
+    """Copy a log that has grown too long to `.log.1` and empty it; its writer appends on."""
+    for log in folder.glob("*.log"):
+        if log.stat().st_size > LOG_BYTES_MAX:
+            shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+            log.open("w").close()

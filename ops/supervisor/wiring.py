@@ -1,0 +1,83 @@
+"""Who is reached where: the user's own servers where they are named, else the embedded ones."""
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from ops.ports import free_port
+from ops.servers import postgres, valkey
+from ops.servers.server import Server
+from ops.supervisor.demo import Demo
+from ops.supervisor.folder import Folder
+from ops.supervisor.plan import HOST, Plan, given
+
+
+class Wiring(Struct, frozen=True, kw_only=True):
+    """The embedded servers, the ports, and every address and secret by its variable."""
+
+    servers: dict[str, Server]
+    ports: dict[str, int]
+    variables: dict[str, str]
+
+
+def wire(
+    plan: Plan, folder: Folder, environ: Mapping[str, str], *, demo: Demo, public_port: int
+) -> Wiring:
+    """Prepare the servers that are needed, and name everything."""
+    servers = _servers(folder.root, environ)
+    ports = {s.name: free_port() for s in plan.services if s.port == "shared"}
+    ports |= {s.name: public_port for s in plan.services if s.port == "public"}
+    variables = {
+        "ADMIN_KEY": demo.admin_key,
+        "LATCOM_USERNAME": "demo",
+        "LATCOM_PASSWORD": secrets.token_urlsafe(18),
+        "LATCOM_DIST_API": secrets.token_urlsafe(12),
+        "LATCOM_USER_UID": secrets.token_urlsafe(12),
+    }
+    for variable, server in _SERVED.items():
+        if server in servers:
+            variables[variable] = servers[server].url
+    for variable, service in _ANSWERED.items():
+        if service in ports:
+            variables[variable] = f"http://{HOST}:{ports[service]}"
+    return Wiring(servers=servers, ports=ports, variables=variables)
+
+
+_SERVED = {
+    "REDIS_URL": "valkey",
+    "LIMITER_REDIS_URL": "valkey-limits",
+    "DATABASE_URL": "postgres",
+}
+_ANSWERED = {"RATELIMITER_URL": "ratelimiter", "LEDGER_URL": "ledger", "LATCOM_URL": "sandbox"}
+
+
+def _servers(root: Path, environ: Mapping[str, str]) -> dict[str, Server]:
+    servers: list[Server] = []
+    if not given("REDIS_URL", environ):
+        servers.append(_valkey(root / "valkey", "valkey", valkey.DURABLE))
+        if not given("LIMITER_REDIS_URL", environ):
+            servers.append(_valkey(root / "valkey-limits", "valkey-limits", valkey.VOLATILE))
+    if not given("DATABASE_URL", environ):
+        servers.append(
+            postgres.prepare(
+                root / "postgres",
+                port=free_port(),
+                secrets=root / "postgres.password",
+                parent_gone=None,
+            )
+        )
+    return {server.name: server for server in servers}
+
+
+def _valkey(folder: Path, name: str, keeps: str) -> Server:
+    """The keeper ends it, not the death of its parent: draining services still need it."""
+    return valkey.prepare(
+        folder,
+        name=name,
+        port=free_port(),
+        password=secrets.token_urlsafe(24),
+        keeps=keeps,
+        parent_gone=None,
+    )
