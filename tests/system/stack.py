@@ -1,0 +1,176 @@
+"""`make run` as a test sees it: the whole of it up in a folder, driven over HTTP and by signals."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+ROOT = Path(__file__).parents[2]
+READY_S_MAX = 90.0
+TOPUP = Path(sys.executable).with_name("topup")
+UNLIMITED = {"RATE_LIMIT_PER_MINUTE": "1000000"}
+
+
+class Stack:
+    """One `topup up`, its demo merchant, and its sandbox's book."""
+
+    def __init__(self, folder: Path, port: int, process: asyncio.subprocess.Process) -> None:
+        self.folder = folder
+        self.url = f"http://127.0.0.1:{port}"
+        self.process = process
+        self.env = _read_env(folder / "demo.env")
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, force_close=True)
+        )
+
+    def ps(self, service: str | None = None) -> list[dict[str, Any]]:
+        """Return what `topup ps --json` says, of one service or of all."""
+        rows = json.loads(self.topup("ps", "--json").stdout)
+        return [row for row in rows if service in (None, row["service"])]
+
+    def topup(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a `topup` command against this stack."""
+        return subprocess.run(
+            [TOPUP, *words],
+            env={**os.environ, "TOPUP_DATA_DIR": str(self.folder)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    async def post(
+        self,
+        *,
+        phone: str = "5566374683",
+        amount: object = 10,
+        key: str | None = None,
+        **headers: str,
+    ) -> tuple[int, dict[str, Any]]:
+        """Make one topup; return the status and the body."""
+        async with self.session.post(
+            f"{self.url}/api/enviadespensa/topup",
+            json={"phone": phone, "amount": amount, "provider": "LATCOM"},
+            headers={
+                "x-api-key": self.env["TOPUP_API_KEY"],
+                "x-customer-id": self.env["TOPUP_CUSTOMER_ID"],
+                **({"idempotency-key": key} if key else {}),
+                **headers,
+            },
+        ) as answer:
+            return answer.status, await answer.json()
+
+    async def get(self, path: str, **headers: str) -> tuple[int, dict[str, Any]]:
+        """Ask the gateways; admin and merchant keys both go along."""
+        async with self.session.get(
+            self.url + path,
+            headers={
+                "x-api-key": self.env["TOPUP_API_KEY"],
+                "x-admin-key": self.env["TOPUP_ADMIN_KEY"],
+                **headers,
+            },
+        ) as answer:
+            return answer.status, await answer.json()
+
+    async def status_of(self, topup_id: str) -> dict[str, Any]:
+        """Return the topup as its merchant sees it."""
+        _, body = await self.get(f"/api/enviadespensa/topups/{topup_id}")
+        return body
+
+    async def queue(self) -> dict[str, Any]:
+        """Return queue-stats."""
+        return (await self.get("/api/admin/queue-stats"))[1]
+
+    async def book(self, reference: str = "") -> dict[str, Any]:
+        """Return the sandbox's own book, or what it says of one reference."""
+        port = self.ps("sandbox")[0]["port"]
+        path = f"/book/{reference}" if reference else "/book"
+        async with self.session.get(f"http://127.0.0.1:{port}{path}") as answer:
+            body: dict[str, Any] = await answer.json()
+            return body
+
+    async def until_settled(self, count: int, *, within_s: float = 30) -> dict[str, Any]:
+        """Wait until so many topups have ended, and nothing is open."""
+
+        async def settled() -> dict[str, Any] | None:
+            stats = await self.queue()
+            ended = stats["completed"] + stats["failed"] + stats["unresolved"]
+            is_open = stats["waiting"] + stats["active"] + stats["delayed"]
+            return stats if ended >= count and not is_open else None
+
+        return await until(settled, within_s=within_s)
+
+
+async def until(
+    look: Callable[[], Awaitable[Any]], *, within_s: float = 30, each_s: float = 0.05
+) -> Any:
+    """Look again and again until something true is seen; return it."""
+    deadline = time.monotonic() + within_s
+    while True:
+        seen = await look()
+        if seen:
+            return seen
+        assert time.monotonic() < deadline, f"not seen within {within_s} s; last: {seen!r}"
+        await asyncio.sleep(each_s)
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def run_stack(
+    folder: Path, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Stack]:
+    """Run `topup up` in the folder; drain it at the end, and insist that it ends."""
+    port = free_port()
+    output = folder.with_suffix(".out")
+    environ = {**os.environ, "TOPUP_DATA_DIR": str(folder), "PORT": str(port), **(settings or {})}
+    with output.open("wb") as out:
+        process = await asyncio.create_subprocess_exec(
+            TOPUP, "up", cwd=ROOT, env=environ, stdout=out, stderr=subprocess.STDOUT
+        )
+
+    async def is_up() -> bool:
+        assert process.returncode is None, output.read_text()
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=0.2):
+                return True
+        except OSError:
+            return False
+
+    try:
+        await until(is_up, within_s=READY_S_MAX, each_s=0.1)
+        stack = Stack(folder, port, process)
+        try:
+            yield stack
+        finally:
+            await stack.session.close()
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(90):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            raise
+
+
+def _read_env(path: Path) -> dict[str, str]:
+    pairs = (line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
+    return {name.removeprefix("export ").strip(): value.strip("'\"") for name, value in pairs}

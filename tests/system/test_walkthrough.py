@@ -1,0 +1,106 @@
+"""The owner's walk-through, to the letter, on `make run`."""
+
+import asyncio
+import json
+
+import pytest
+
+from tests.system.stack import Stack, until
+
+pytestmark = pytest.mark.system
+
+
+@pytest.mark.settings(RATE_LIMIT_PER_MINUTE="200")
+async def test_the_owner_walks_through(stack: Stack) -> None:
+    """Health, fifty at once, queue-stats, metrics: what the deployment guide says is seen."""
+    ids = set()
+    for _ in range(40):
+        status, health = await stack.get("/health")
+        assert status == 200
+        assert health["services"]["redis"] == {
+            "connected": True,
+            "status": "healthy",
+            "durability": "fsync",
+        }
+        assert health["services"]["database"]["connected"] is True
+        assert health["instance"]["memory"].endswith("MB")
+        assert isinstance(health["instance"]["pid"], int)
+        ids.add(health["instance"]["id"])
+    assert ids == {"gateway-1", "gateway-2", "gateway-3"}
+
+    answers = await asyncio.gather(*(stack.post() for _ in range(50)))
+    assert [status for status, _ in answers] == [202] * 50
+    topups = {body["topup_id"] for _, body in answers}
+    assert len(topups) == 50
+
+    stats = await stack.until_settled(50)
+    expected = {"completed": 50, "failed": 0, "unresolved": 0, "total": 50, "waiting": 0}
+    assert {name: stats[name] for name in expected} == expected
+    assert {row["id"] for row in stats["instances"] if row["service"] == "dispatcher"} == {
+        "dispatcher-1",
+        "dispatcher-2",
+        "dispatcher-3",
+    }
+
+    async def booked() -> object:
+        _, metrics = await stack.get("/api/admin/metrics")
+        return metrics if metrics["total_transactions"] == 50 else None
+
+    metrics = await until(booked)
+    assert metrics["revenue"] == {"MXN": "500.00"}
+    assert metrics["today"] == {"transactions": 50, "volume": {"MXN": "500.00"}}
+    for topup_id in topups:
+        paid = await stack.book(topup_id)
+        assert paid["paid"] == 1, "each was paid once, by the provider's own book"
+
+
+@pytest.mark.settings(RATE_LIMIT_PER_MINUTE="200")
+async def test_250_in_a_row_are_200_accepted_and_50_refused(stack: Stack) -> None:
+    """One limit over three gateways, with the owner's exact sentence."""
+    answers = [await stack.post() for _ in range(250)]
+    assert [status for status, _ in answers] == [202] * 200 + [429] * 50
+    sentence = {
+        "success": False,
+        "error": "Too many topup requests. Maximum 200 per minute.",
+    }
+    assert all(body == sentence for _, body in answers[200:])
+
+
+@pytest.mark.settings(SANDBOX_LATENCY="2000", DRAIN_TIMEOUT="60s")
+async def test_sixty_at_once_and_never_sixty_one(stack: Stack) -> None:
+    """Three dispatchers with twenty slots each fill them all, by the provider's own count."""
+    await asyncio.gather(*(stack.post() for _ in range(150)))
+
+    async def full() -> bool:
+        return bool((await stack.queue())["active"] == 60)
+
+    await until(full)
+    await stack.until_settled(150, within_s=60)
+    assert (await stack.book())["at_once_max"] == 60
+
+
+async def test_a_repeat_is_never_a_second_topup(stack: Stack) -> None:
+    """The same key at once on three gateways makes one topup, paid once."""
+    answers = await asyncio.gather(*(stack.post(key="order-1") for _ in range(30)))
+    assert {status for status, _ in answers} <= {200, 202}
+    ids = {body["topup_id"] for _, body in answers}
+    assert len(ids) == 1
+    await stack.until_settled(1)
+    assert (await stack.book(ids.pop()))["paid"] == 1
+    status, body = await stack.post(key="order-1", amount=20)
+    assert (status, body["success"]) == (422, False)
+
+
+async def test_ps_lists_every_part(stack: Stack) -> None:
+    """`topup ps --json` names each replica and server, with pid and ports."""
+    rows = stack.ps()
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row["service"]] = counts.get(row["service"], 0) + 1
+        assert set(row) >= {
+            "service", "id", "pid", "port", "instance_port", "state", "restarts"
+        }, json.dumps(row)  # fmt: skip
+    assert counts == {
+        "gateway": 3, "ratelimiter": 1, "dispatcher": 3, "ledger": 1, "sandbox": 1,
+        "valkey": 1, "valkey-limits": 1, "postgres": 1,
+    }  # fmt: skip
