@@ -79,7 +79,7 @@ class Dispatcher:
             essential=frozenset({"redis"}),
         )
         for name, slots in self._slots.items():
-            metrics.IN_FLIGHT.labels(name).set_function(lambda slots=slots: slots.taken)
+            metrics.IN_FLIGHT.labels(name).set_function(slots.taken)
 
     async def open(self) -> None:
         """Make the streams, beat, then read."""
@@ -154,7 +154,7 @@ class Dispatcher:
 
     def _say(self) -> dict[str, Any]:
         return {
-            "active": sum(slots.taken for slots in self._slots.values()),
+            "active": sum(slots.taken() for slots in self._slots.values()),
             "concurrency": self._settings.queue_concurrency,
         }
 

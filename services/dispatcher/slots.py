@@ -16,9 +16,8 @@ class Slots:
         """Places not taken."""
         return self._free
 
-    @property
     def taken(self) -> int:
-        """Topups in flight."""
+        """Return how many topups are in flight."""
         return self.size - self._free
 
     async def room(self) -> int:

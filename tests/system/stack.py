@@ -108,7 +108,8 @@ class Stack:
             is_open = stats["waiting"] + stats["active"] + stats["delayed"]
             return stats if ended >= count and not is_open else None
 
-        return await until(settled, within_s=within_s)
+        found: dict[str, Any] = await until(settled, within_s=within_s)
+        return found
 
 
 async def until(

@@ -1,0 +1,153 @@
+"""What the dispatcher decides: money first, doubt is never called failure."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.dispatcher.providers.adapter import (
+    Answer,
+    Delivered,
+    Facts,
+    NotFound,
+    NotSent,
+    Refused,
+    Unknown,
+)
+from services.dispatcher.rules import (
+    BACKOFF_MS_MAX,
+    INQUIRIES_MAX,
+    Finish,
+    Park,
+    after_inquiry,
+    after_send,
+    backoff_ms,
+    kind_of,
+)
+from shared.contracts.states import State
+
+TIMEOUTS = {"connect_timeout_ms": 1, "login_timeout_ms": 1, "answer_timeout_ms": 1}
+NEITHER = Facts(name="X", **TIMEOUTS)
+DEDUPES = Facts(name="X", dedupes_on_reference=True, dedupe_window_ms=1_000, **TIMEOUTS)
+ASKABLE = Facts(name="X", inquiry=True, visible_after_ms=1_000, **TIMEOUTS)
+ALL = [NEITHER, DEDUPES, ASKABLE]
+
+DELIVERED = Delivered(provider_reference="P1", raw="{}")
+FINAL = Refused(reason="blocked", code="7", kind="final", raw="{}")
+RETRY = Refused(reason="busy", code="8", kind="retry", raw="{}")
+HOLD = Refused(reason="empty wallet", code="9", kind="hold", raw="{}")
+NOT_SENT = NotSent(reason="refused")
+UNKNOWN = Unknown(reason="timeout")
+NOT_FOUND = NotFound()
+ANSWERS = [DELIVERED, FINAL, RETRY, HOLD, NOT_SENT, UNKNOWN, NOT_FOUND]
+
+
+def sent(answer: Answer, facts: Facts, attempt: int = 1) -> Finish | Park:
+    return after_send(answer, facts=facts, attempt=attempt, by="d#1", chance=0.5)
+
+
+def asked(
+    answer: Answer, facts: Facts, *, final: bool, resend: bool = True, attempt: int = 1
+) -> Finish | Park:
+    return after_inquiry(
+        answer,
+        final=final,
+        facts=facts,
+        attempt=attempt,
+        by="d#1",
+        chance=0.5,
+        resend=resend,
+    )
+
+
+def ends(verdict: Finish | Park) -> str:
+    return verdict.to if isinstance(verdict, Finish) else verdict.why
+
+
+@pytest.mark.parametrize("facts", ALL)
+@pytest.mark.parametrize(
+    ("answer", "end"),
+    [
+        (DELIVERED, "succeeded"),
+        (FINAL, "failed"),
+        (RETRY, "no"),
+        (HOLD, "hold"),
+        (NOT_SENT, "not_sent"),
+    ],
+)
+def test_what_is_definite_is_the_same_at_every_provider(
+    answer: Answer, end: str, facts: Facts
+) -> None:
+    """Delivered ends it, a final no fails it; the rest waits."""
+    assert ends(sent(answer, facts)) == end
+
+
+def test_doubt_at_a_provider_that_can_neither_is_unresolved_at_once() -> None:
+    """Nothing could ever be sent again, and nobody asked."""
+    verdict = sent(UNKNOWN, NEITHER)
+    assert isinstance(verdict, Finish)
+    assert verdict.to is State.UNRESOLVED
+
+
+@pytest.mark.parametrize("facts", [DEDUPES, ASKABLE])
+def test_doubt_elsewhere_waits_for_another_send_or_a_question(facts: Facts) -> None:
+    """The server decides which by the record."""
+    assert ends(sent(UNKNOWN, facts)) == "unknown"
+
+
+@pytest.mark.parametrize("facts", ALL)
+@pytest.mark.parametrize("answer", [UNKNOWN, NOT_FOUND])
+def test_doubt_is_never_failure(answer: Answer, facts: Facts) -> None:
+    """No unknown answer of a send fails a topup."""
+    assert ends(sent(answer, facts)) != "failed"
+
+
+@pytest.mark.parametrize("answer", [FINAL, RETRY, NOT_FOUND])
+def test_a_negative_before_the_quarantine_is_over_only_waits(answer: Answer) -> None:
+    """What was sent may still arrive."""
+    assert ends(asked(answer, ASKABLE, final=False)) == "not_found"
+
+
+def test_after_the_quarantine_a_refusal_fails_and_never_heard_of_it_frees() -> None:
+    """Then negatives count; a topup that never arrived may be sent again."""
+    assert ends(asked(FINAL, ASKABLE, final=True)) == "failed"
+    assert ends(asked(NOT_FOUND, ASKABLE, final=True)) == "not_found"
+
+
+def test_without_resend_a_topup_that_never_arrived_is_left_to_people() -> None:
+    """RESEND_AFTER_INQUIRY=off."""
+    assert ends(asked(NOT_FOUND, ASKABLE, final=True, resend=False)) == "unresolved"
+
+
+def test_a_provider_that_cannot_say_when_it_shows_has_no_negatives() -> None:
+    """Its no is only another question, and after many of those people decide."""
+    blind = Facts(name="X", inquiry=True, **TIMEOUTS)
+    assert ends(asked(FINAL, blind, final=True)) == "unknown"
+    assert ends(asked(NOT_FOUND, blind, final=True)) == "unknown"
+    assert ends(asked(NOT_FOUND, blind, final=True, attempt=INQUIRIES_MAX)) == "unresolved"
+
+
+@pytest.mark.parametrize("final", [True, False])
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_a_question_never_fails_a_topup_on_anything_but_a_late_refusal(
+    answer: Answer, final: bool
+) -> None:
+    """Only a final refusal, asked after the quarantine, does."""
+    failed = ends(asked(answer, ASKABLE, final=final)) == "failed"
+    assert failed == (answer is FINAL and final)
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
+def test_waiting_grows_and_is_bounded(attempt: int, chance: float) -> None:
+    """Half a second at least, a minute at most."""
+    assert 500 <= backoff_ms(attempt, chance) <= BACKOFF_MS_MAX
+
+
+def test_each_kind_has_its_name() -> None:
+    """As the functions know them."""
+    both = Facts(name="X", dedupes_on_reference=True, inquiry=True, **TIMEOUTS)
+    assert [kind_of(facts) for facts in (NEITHER, ASKABLE, DEDUPES, both)] == [
+        "neither",
+        "inquiry",
+        "dedupes",
+        "dedupes+inquiry",
+    ]
