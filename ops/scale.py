@@ -31,6 +31,8 @@ def parse_counts(counts: tuple[str, ...]) -> dict[str, int]:
         if not service or not equals:
             raise CommandFailed(f"{text!r} is not SERVICE=COUNT; {_EXAMPLE}", status=2)
         if not (count.isascii() and count.isdigit()):
-            raise CommandFailed(f"{service}={count} is not a whole number; {_EXAMPLE}", status=2)
+            raise CommandFailed(
+                f"{service}={count} is not a count, 0 or more; {_EXAMPLE}", status=2
+            )
         wanted[service] = int(count)
     return wanted

@@ -44,9 +44,9 @@ def up(plan: Plan, folder: Folder, environ: Mapping[str, str]) -> None:
     folder.ready()
     lock = takeover.lock(folder)
     try:
+        takeover.wait_for_leftovers(folder, patience_s=patience_s, say=screen.say)
         gate = Gate(host, port)
         try:
-            takeover.wait_for_leftovers(folder, patience_s=patience_s, say=screen.say)
             rotate(folder.logs)
             keys = demo(folder, environ, url=f"http://{_in_url(reachable(host))}:{port}")
             screen.say(f"starting in {folder.root}")

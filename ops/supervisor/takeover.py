@@ -66,6 +66,18 @@ def lock(folder: Folder) -> int:
     return descriptor
 
 
+def is_held(folder: Folder) -> bool:
+    """Whether a supervisor runs there."""
+    try:
+        with folder.lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
 def wait_for_leftovers(folder: Folder, *, patience_s: float, say: Callable[[str], None]) -> None:
     """Return when nothing of an earlier run lives: it drains by itself; past the bound, kill it."""
     state = read_state(folder)

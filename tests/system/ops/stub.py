@@ -47,5 +47,6 @@ if __name__ == "__main__":
     if "PORT" in os.environ:
         listen(os.environ["PORT"])
     stop.wait()
-    print("drained", flush=True)
+    sys.stdout.write("drained\n")
+    sys.stdout.flush()
     os._exit(0)

@@ -1,0 +1,114 @@
+"""Is what carries the money durable, complete, and moving."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+from redis.exceptions import RedisError, ResponseError
+
+from ops.checks.finding import Finding
+from ops.connections import setting
+from shared.bus import functions
+from shared.bus.topups import Topups
+from shared.contracts.streams import PartitionKeys
+from shared.runtime.redis import Client, connect, durability
+
+_EVICTION: Final = "noeviction"
+
+
+async def check_streams(environ: Mapping[str, str]) -> AsyncIterator[Finding]:
+    """Look at REDIS_URL, and at LIMITER_REDIS_URL where it is another."""
+    url = setting("REDIS_URL", environ)
+    if url is None:
+        return
+    client = connect(url)
+    try:
+        yield await _durable(client)
+        yield await _evicts_nothing(client)
+        yield await _functions(client)
+        written = await client.hget(PartitionKeys(0).meta, "partitions")
+        yield _partitions(written and int(written), setting("STREAM_PARTITIONS", environ) or "1")
+        async for finding in _lanes(client, int(written or 1)):
+            yield finding
+    except (RedisError, OSError) as problem:
+        yield Finding("redis", f"cannot be used: {problem}", "start it, or correct REDIS_URL")
+    finally:
+        await client.aclose()
+    async for finding in _limits(setting("LIMITER_REDIS_URL", environ), url):
+        yield finding
+
+
+async def _durable(client: Client) -> Finding:
+    found = await durability(client)
+    if found == "fsync":
+        return Finding("durability", "every answered write is on disk")
+    return Finding(
+        "durability",
+        f"{found}: a crash of the server may lose accepted topups",
+        "run the server with `appendonly yes` and `appendfsync always`",
+    )
+
+
+async def _evicts_nothing(client: Client) -> Finding:
+    try:
+        policy = (await client.config_get("maxmemory-policy")).get("maxmemory-policy", "unknown")
+    except ResponseError:
+        policy = "unknown"
+    if policy == _EVICTION:
+        return Finding("eviction", "none")
+    return Finding(
+        "eviction",
+        f"maxmemory-policy is {policy}: records may be dropped, and keys forgotten",
+        f"set `maxmemory-policy {_EVICTION}`",
+    )
+
+
+async def _functions(client: Client) -> Finding:
+    found = await client.execute_command("FUNCTION", "LIST", "LIBRARYNAME", functions.LIBRARY)
+    if found:
+        return Finding("functions", f"{functions.LIBRARY} is loaded")
+    return Finding(
+        "functions", f"{functions.LIBRARY} is missing", "run `python -m shared.bus load`"
+    )
+
+
+def _partitions(written: int | None, configured: str) -> Finding:
+    if written is None:
+        return Finding("partitions", f"{configured}, not yet written down")
+    if str(written) == configured:
+        return Finding("partitions", configured)
+    return Finding(
+        "partitions",
+        f"the streams were made with {written}, STREAM_PARTITIONS is {configured}",
+        f"set STREAM_PARTITIONS={written}",
+    )
+
+
+async def _lanes(client: Client, partitions: int) -> AsyncIterator[Finding]:
+    topups = Topups(client, partitions=partitions, window_ms=0)
+    open_everywhere = True
+    for partition in range(partitions):
+        for provider, lane in (await topups.lanes(partition)).items():
+            if lane.state != "open":
+                open_everywhere = False
+                yield Finding(
+                    f"lane {provider}",
+                    f"{lane.state} by {lane.by}: {lane.reason}",
+                    f"mend the reason; what waits there is safe (partition {partition})",
+                )
+    if open_everywhere:
+        yield Finding("lanes", "all open")
+
+
+async def _limits(url: str | None, streams: str) -> AsyncIterator[Finding]:
+    if url is None or url == streams:
+        return
+    client = connect(url)
+    try:
+        await client.ping()
+        yield Finding("limits", "their server answers")
+    except (RedisError, OSError) as problem:
+        yield Finding(
+            "limits", f"cannot be used: {problem}", "start it, or correct LIMITER_REDIS_URL"
+        )
+    finally:
+        await client.aclose()

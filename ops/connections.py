@@ -1,0 +1,39 @@
+"""Where the servers are: as the environment says, else those of what runs in the data folder."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ops.errors import CommandFailed
+from ops.supervisor.folder import data_folder
+from ops.supervisor.plan import given
+from ops.supervisor.takeover import is_held, read_state
+
+_EXAMPLES = {
+    "REDIS_URL": "redis://127.0.0.1:6379/0",
+    "DATABASE_URL": "postgresql://user:password@127.0.0.1:5432/topup",
+}
+
+
+def environment_here(environ: Mapping[str, str], *, needed: Sequence[str]) -> dict[str, str]:
+    """Return the environment with the addresses of what runs here; raises when one is missing."""
+    folder = data_folder(environ)
+    state = read_state(folder) if is_held(folder) else None
+    known = {**(state.environment if state else {}), **environ}
+    for name in needed:
+        if not given(name, known):
+            raise CommandFailed(
+                f"{name} is not set and nothing runs here: start it with `make run`, "
+                f"or set it, for example {name}={_EXAMPLES[name]}"
+            )
+    return known
+
+
+def setting(name: str, environ: Mapping[str, str]) -> str | None:
+    """Return the variable, or what the file of NAME_FILE holds."""
+    value, file = environ.get(name), environ.get(f"{name}_FILE")
+    if value or not file:
+        return value or None
+    try:
+        return Path(file).read_text().strip()
+    except OSError as error:
+        raise CommandFailed(f"{name}_FILE={file} cannot be read: {error.strerror}") from None
