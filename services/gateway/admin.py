@@ -1,0 +1,54 @@
+"""The admin API: what waits, what runs, what was earned; off unless ADMIN_KEY is set."""
+
+from hmac import compare_digest
+
+from redis.exceptions import RedisError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from services.gateway.bus import RETRY_AFTER
+from services.gateway.figures import Figures
+from services.gateway.peers import PeerSilent
+from services.gateway.refusals import Forbidden, Unauthorized, Unavailable
+from services.gateway.rest import json_response
+
+
+class Admin:
+    """Shows figures to whoever holds the admin's key."""
+
+    def __init__(self, figures: Figures, *, admin_key: str | None) -> None:
+        self._figures = figures
+        self._admin_key = admin_key
+
+    def routes(self) -> list[Route]:
+        """Return the admin's routes."""
+        return [
+            Route("/api/admin/queue-stats", self._queue_stats, methods=["GET"]),
+            Route("/api/admin/metrics", self._metrics, methods=["GET"]),
+        ]
+
+    async def _queue_stats(self, request: Request) -> Response:
+        self._admit(request)
+        try:
+            return json_response(200, await self._figures.queue_stats())
+        except (RedisError, OSError) as error:
+            raise _unavailable("The queue") from error
+
+    async def _metrics(self, request: Request) -> Response:
+        self._admit(request)
+        try:
+            return json_response(200, await self._figures.totals())
+        except PeerSilent as error:
+            raise _unavailable("The ledger") from error
+
+    def _admit(self, request: Request) -> None:
+        if self._admin_key is None:
+            raise Forbidden("The admin API is off: ADMIN_KEY is not set")
+        given = request.headers.get("x-admin-key", "")
+        if not compare_digest(given.encode(), self._admin_key.encode()):
+            raise Unauthorized("The header x-admin-key must hold the admin key")
+
+
+def _unavailable(what: str) -> Unavailable:
+    return Unavailable(f"{what} cannot be asked right now; ask again", headers=RETRY_AFTER)

@@ -1,0 +1,162 @@
+"""Joins the parts of a gateway; opens nothing until it is told to."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+import structlog
+from redis.exceptions import RedisError
+from uuid_utils import uuid7
+
+from services.gateway.admin import Admin
+from services.gateway.bus import Bus
+from services.gateway.door import Door
+from services.gateway.figures import Figures
+from services.gateway.keys import Keyring
+from services.gateway.limits import Limits
+from services.gateway.peers import Ledger, PeerSilent, Ratelimiter
+from services.gateway.rest import rest_app
+from services.gateway.settings import GatewaySettings
+from services.gateway.topups import TopupRoutes
+from shared.bus.beats import Heart
+from shared.bus.topups import Topups
+from shared.contracts.catalogue import OFFERS
+from shared.contracts.errors import NotAccepted, NotKnown
+from shared.runtime.clock import Clock
+from shared.runtime.crashpoints import crash_points
+from shared.runtime.instance import Instance
+from shared.runtime.redis import connect, connect_blocking
+from shared.web.checks import database_check, queue_check, redis_check
+from shared.web.health import Condition, Health
+from shared.web.listener import Listener
+
+RETRY_S: Final = 0.2
+
+log = structlog.get_logger()
+
+
+class Gateway:
+    """One replica: the public listener, the keys, the limits, and its heart."""
+
+    def __init__(self, settings: GatewaySettings, instance: Instance, clock: Clock) -> None:
+        self._client = connect(settings.redis_url)
+        self._blocking = connect_blocking(settings.redis_url)
+        self._ratelimiter = Ratelimiter(settings.ratelimiter_url)
+        self._ledger = Ledger(settings.ledger_url)
+        self._topups = Topups(
+            self._client,
+            partitions=settings.stream_partitions,
+            window_ms=settings.idempotency_window_ms,
+        )
+        self._keyring = Keyring(
+            self._ledger, self._blocking, clock, stale_ms=settings.key_stale_max_ms
+        )
+        self._limits = Limits(self._ratelimiter, clock, gateway=instance.id)
+        self._heart = Heart(
+            self._client,
+            instance,
+            clock,
+            partitions=settings.stream_partitions,
+            interval_ms=settings.heartbeat_ms,
+        )
+        self._background: list[asyncio.Task[None]] = []
+        self.health = self._health(instance, clock)
+        door = self._door(settings, clock)
+        drain_s = settings.drain_timeout_ms / 1_000
+        self.listeners = [Listener(door, host=settings.host, port=settings.port, drain_s=drain_s)]
+
+    async def open(self) -> None:
+        """Get what a gateway cannot do without: streams, keys, and how many gateways there are."""
+        for provider in OFFERS:
+            await _until_done("streams_not_ready", partial(self._topups.prepare, provider))
+        await _until_done("keys_not_loaded", self._keyring.renew)
+        await _until_done("ratelimiter_not_heard", self._limits.hear)
+        self._background = [
+            asyncio.create_task(work)
+            for work in (
+                self._keyring.follow(),
+                self._keyring.keep_renewed(),
+                self._limits.keep_heard(),
+                self._heart.run(),
+            )
+        ]
+
+    async def close(self) -> None:
+        """Let go of everything; the listener has answered its last request already."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        if self._background:
+            try:
+                await self._heart.stop()
+            except (RedisError, OSError) as error:
+                log.warning("leave_not_told", problem=str(error))
+        await self._ratelimiter.close()
+        await self._ledger.close()
+        await self._client.aclose()
+        await self._blocking.aclose()
+
+    def _health(self, instance: Instance, clock: Clock) -> Health:
+        return Health(
+            instance,
+            clock,
+            checks={
+                "redis": redis_check(self._client),
+                "database": database_check(self._client, clock),
+                "queue": queue_check(self._topups),
+                "ratelimiter": self._limits.check,
+                "keys": self._check_keys,
+            },
+            essential=frozenset({"redis", "keys"}),
+        )
+
+    def _door(self, settings: GatewaySettings, clock: Clock) -> Door:
+        bus = Bus(
+            self._topups,
+            clock,
+            partitions=settings.stream_partitions,
+            deliver_before_ms=settings.deliver_before_ms,
+        )
+        topups = TopupRoutes(
+            keyring=self._keyring,
+            limits=self._limits,
+            bus=bus,
+            ledger=self._ledger,
+            clock=clock,
+            make_id=lambda: str(uuid7()),
+            crash=crash_points(settings.crash_at, environment=settings.environment),
+            limit_default=settings.rate_limit_per_minute,
+        )
+        figures = Figures(self._client, self._topups, self._ledger, clock)
+        admin = Admin(figures, admin_key=settings.admin_key)
+        return Door(topups, rest_app(self.health, admin.routes()), clock)
+
+    async def _check_keys(self) -> Condition:
+        age_s = self._keyring.age_s
+        return Condition(
+            connected=not self._keyring.is_stale,
+            status="unhealthy" if self._keyring.is_stale else "healthy",
+            details={"age": None if age_s is None else round(age_s, 1)},
+        )
+
+
+def build(settings: GatewaySettings, instance: Instance, clock: Clock) -> Gateway:
+    """Return a gateway ready to be opened."""
+    return Gateway(settings, instance, clock)
+
+
+async def _until_done(event: str, step: Callable[[], Awaitable[None]]) -> None:
+    """Repeat a step of the start until what it needs is up; wrong settings end it at once."""
+    told = ""
+    while True:
+        try:
+            await step()
+        except (NotAccepted, NotKnown, PeerSilent, RedisError, OSError) as error:
+            problem = str(error) or type(error).__name__
+            if problem != told:
+                log.warning(event, problem=problem)
+                told = problem
+            await asyncio.sleep(RETRY_S)
+        else:
+            return

@@ -1,0 +1,125 @@
+"""The public ASGI app: merchants' two routes by hand, everything else behind; one form of error."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.gateway import metrics
+from services.gateway.refusals import MethodNotAllowed, Refusal
+from services.gateway.requests import Asked, ask
+from services.gateway.topups import Reply, TopupRoutes
+from shared.contracts.errors import TopupError
+from shared.contracts.limits import BODY_BYTES_MAX
+from shared.runtime.clock import Clock
+from shared.web.guard import ClientGone, linger
+from shared.web.problems import HeaderList, render, said_code
+
+log = structlog.get_logger()
+
+_JSON: Final = (b"content-type", b"application/json")
+Route = Callable[[Asked], Awaitable[Reply]]
+
+
+class Door:
+    """Answers each request once, in our form, and counts it."""
+
+    def __init__(self, topups: TopupRoutes, rest: ASGIApp, clock: Clock) -> None:
+        self._routes: Mapping[str, Route] = {"accept": topups.accept, "show": topups.show}
+        self._rest = rest
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+        asked = ask(scope, receive)
+        if asked is None:
+            await self._rest(scope, receive, _counting(send))
+            return
+        started = self._clock.monotonic()
+        try:
+            await self._answer(asked, scope["method"], send)
+        except ClientGone:
+            log.debug("client_left", route=asked.route)
+        if asked.route == "accept":
+            metrics.ACCEPT_SECONDS.observe(self._clock.monotonic() - started)
+
+    async def _answer(self, asked: Asked, method: str, send: Send) -> None:
+        try:
+            reply = await self._route_of(asked, method)(asked)
+        except TopupError as error:
+            await self._refuse(asked, error, send)
+        except ClientGone:
+            raise
+        except Exception:
+            log.exception("request_broke", route=asked.route, request_id=asked.request_id)
+            await self._refuse(asked, TopupError("Our mistake; repeat it with the same key"), send)
+        else:
+            _count(asked.route, reply.status, "ok")
+            headers = [_JSON, *_encoded(reply.headers)]
+            await _send(send, reply.status, _with_request_id(headers, asked), reply.body)
+
+    def _route_of(self, asked: Asked, method: str) -> Route:
+        if method != asked.method:
+            raise MethodNotAllowed(
+                f"This path takes {asked.method} only", headers={"allow": asked.method}
+            )
+        return self._routes[asked.route]
+
+    async def _refuse(self, asked: Asked, error: TopupError, send: Send) -> None:
+        given: Mapping[str, str] = error.headers if isinstance(error, Refusal) else {}
+        members: Mapping[str, str] = error.members if isinstance(error, Refusal) else {}
+        status, headers, body = render(
+            error.code, str(error), accept=asked.headers.get("accept", ""), members=members
+        )
+        _count(asked.route, status, said_code(error.code))
+        headers = _with_request_id([*headers, *_encoded(given)], asked)
+        if _body_is_small(asked):
+            await _send(send, status, headers, body)
+            return
+        headers.append((b"connection", b"close"))
+        await _send(send, status, headers, body, last=False)
+        await linger(asked.receive)
+        await send({"type": "http.response.body", "body": b""})
+
+
+def _body_is_small(asked: Asked) -> bool:
+    """Tell whether the body, read or not, is nothing to close the connection for."""
+    if "transfer-encoding" in asked.headers:
+        return False
+    declared = asked.headers.get("content-length", "0")
+    return declared.isdigit() and int(declared) <= BODY_BYTES_MAX
+
+
+def _with_request_id(headers: HeaderList, asked: Asked) -> HeaderList:
+    if asked.request_id is not None:
+        headers.append((b"x-request-id", asked.request_id.encode()))
+    return headers
+
+
+def _encoded(headers: Mapping[str, str]) -> HeaderList:
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+async def _send(
+    send: Send, status: int, headers: HeaderList, body: bytes, *, last: bool = True
+) -> None:
+    headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": not last})
+
+
+def _counting(send: Send) -> Send:
+    async def counted(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            codes = [value for name, value in message["headers"] if name == b"error-code"]
+            _count("other", message["status"], codes[0].decode() if codes else "ok")
+        await send(message)
+
+    return counted
+
+
+def _count(route: str, status: int, code: str) -> None:
+    metrics.REQUESTS.labels(route, str(status), code).inc()

@@ -1,0 +1,147 @@
+"""Who may come in: all API keys in memory, by their SHA-256, followed as they change.
+
+Two sources: the ledger's list, asked for at start and again every `RENEW_S`, and the stream
+`topup:keys`, which tells of a change at once. Stale means: the ledger has not confirmed the list
+for KEY_STALE_MAX. The stream alone does not make it fresh: it proves that Redis lives, not that
+whoever revokes keys could still announce it.
+"""
+
+import asyncio
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Final
+
+import msgspec
+import structlog
+from redis.exceptions import RedisError
+
+from services.gateway import metrics
+from services.gateway.peers import Ledger, PeerSilent
+from shared.contracts.peers import ApiKey
+from shared.contracts.streams import KEYS_STREAM
+from shared.runtime.clock import Clock
+from shared.runtime.redis import Client
+
+RENEW_S: Final = 60.0
+RETRY_S: Final = 0.5
+BLOCK_MS: Final = 1_000
+SILENT_S_MAX: Final = 5.0
+PAYLOAD: Final = b"key"
+
+log = structlog.get_logger()
+
+Place = tuple[int, int]
+_NOBODY: Final = sha256(b"").hexdigest()
+
+
+class Keyring:
+    """All keys, and how old that knowledge is."""
+
+    def __init__(self, ledger: Ledger, client: Client, clock: Clock, *, stale_ms: int) -> None:
+        self._ledger = ledger
+        self._client = client  # of its own: its reads block
+        self._clock = clock
+        self._stale_s = stale_ms / 1_000
+        self._keys: dict[str, ApiKey] = {}
+        self._changes: list[tuple[Place, ApiKey]] = []  # told since the list was made
+        self._place: Place = (0, 0)
+        self._confirmed: float | None = None
+        self._renew_now = asyncio.Event()
+        metrics.KEYS_AGE_SECONDS.set_function(lambda: self.age_s or 0.0)
+        metrics.KEYS_HELD.set_function(lambda: len(self._keys))
+
+    def find(self, secret: str) -> ApiKey | None:
+        """Return the working key; a wrong one takes as long as a right one."""
+        hashed = sha256(secret.encode()).hexdigest()
+        found = self._keys.get(hashed)
+        same = compare_digest(hashed, found.sha256 if found is not None else _NOBODY)
+        return found if same else None
+
+    @property
+    def age_s(self) -> float | None:
+        """Seconds since the ledger last confirmed the keys; None: never."""
+        return None if self._confirmed is None else self._clock.monotonic() - self._confirmed
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the keys are too old to let anybody in."""
+        age_s = self.age_s
+        return age_s is None or age_s > self._stale_s
+
+    async def renew(self) -> None:
+        """Take the ledger's list, and on top of it what was told since that was made.
+
+        Raises:
+            PeerSilent: the ledger cannot be asked; what we have stays.
+        """
+        asked = self._clock.monotonic()
+        snapshot = await self._ledger.keys()
+        as_of = place_of(snapshot.as_of)
+        keys = {key.sha256: key for key in snapshot.keys if key.active}
+        self._changes = [change for change in self._changes if change[0] > as_of]
+        for _, key in self._changes:
+            _apply(keys, key)
+        self._keys = keys
+        self._place = max(self._place, as_of)
+        self._confirmed = asked
+
+    async def keep_renewed(self) -> None:
+        """Ask for the list again and again until cancelled; often while that fails."""
+        wait_s = min(RENEW_S, self._stale_s / 3)
+        while True:
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._renew_now.wait()
+            except TimeoutError:
+                pass
+            self._renew_now.clear()
+            try:
+                await self.renew()
+                wait_s = min(RENEW_S, self._stale_s / 3)
+            except PeerSilent as error:
+                wait_s = RETRY_S
+                log.warning("keys_not_renewed", problem=str(error), age_s=self.age_s)
+
+    async def follow(self) -> None:
+        """Apply each announced change at once, until cancelled; after a break from the last one."""
+        while True:
+            try:
+                async with asyncio.timeout(SILENT_S_MAX):
+                    await self._read()
+            except (RedisError, OSError) as error:
+                log.warning("keys_stream_lost", problem=str(error) or type(error).__name__)
+                await asyncio.sleep(RETRY_S)
+
+    async def _read(self) -> None:
+        after = f"{self._place[0]}-{self._place[1]}"
+        streams = await self._client.xread({KEYS_STREAM: after}, block=BLOCK_MS, count=1_000)
+        for _, entries in streams or ():
+            for entry_id, fields in entries:
+                self._take(place_of(entry_id.decode()), fields.get(PAYLOAD, b""))
+
+    def _take(self, place: Place, payload: bytes) -> None:
+        if place <= self._place:
+            return  # the list that came meanwhile has it
+        self._place = place
+        try:
+            key = msgspec.json.decode(payload, type=ApiKey)
+        except msgspec.DecodeError as error:
+            log.error("keys_entry_unreadable", place=place, problem=str(error))  # noqa: TRY400
+            self._renew_now.set()  # it may have been a revocation: ask the ledger itself
+            return
+        self._changes.append((place, key))
+        _apply(self._keys, key)
+        log.info("key_changed", customer_id=key.customer_id, active=key.active)
+
+
+def place_of(entry_id: str) -> Place:
+    """Return a stream entry's id so that ids compare."""
+    milliseconds, _, sequence = entry_id.partition("-")
+    return int(milliseconds), int(sequence or 0)
+
+
+def _apply(keys: dict[str, ApiKey], key: ApiKey) -> None:
+    if key.active:
+        keys[key.sha256] = key
+    else:
+        keys.pop(key.sha256, None)

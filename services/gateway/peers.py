@@ -1,0 +1,130 @@
+"""The two services that the gateway asks over HTTP: the ratelimiter and the ledger."""
+
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+import aiohttp
+import msgspec
+
+from shared.contracts.errors import TopupError
+from shared.contracts.peers import (
+    KEYS_PATH,
+    LIMIT_PATH,
+    TOPUP_PATH,
+    TOTALS_PATH,
+    KeySnapshot,
+    LimitReply,
+    LimitRequest,
+    TopupRow,
+    Totals,
+)
+
+CONNECT_S_MAX: Final = 0.5
+LIMIT_S_MAX: Final = 1.0
+LEDGER_S_MAX: Final = 3.0
+_OK: Final = 200
+_NOT_FOUND: Final = 404
+_JSON: Final[Mapping[str, str]] = {"content-type": "application/json"}
+
+AnswerT = TypeVar("AnswerT")
+
+
+class PeerSilent(TopupError):
+    """A service of ours gave no usable answer; do without it, or say that we cannot."""
+
+    code = "unavailable"
+
+
+class _Peer:
+    """One service at one address; connections are kept and opened as needed."""
+
+    def __init__(self, url: str, *, seconds_max: float) -> None:
+        self._url = url.rstrip("/")
+        self._timeout = aiohttp.ClientTimeout(total=seconds_max, sock_connect=CONNECT_S_MAX)
+        self._open: aiohttp.ClientSession | None = None
+
+    @property
+    def _session(self) -> aiohttp.ClientSession:
+        if self._open is None:
+            self._open = aiohttp.ClientSession(
+                timeout=self._timeout,
+                connector=aiohttp.TCPConnector(limit=32, keepalive_timeout=30.0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._open
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        if self._open is not None:
+            await self._open.close()
+
+    async def _ask(
+        self, method: str, path: str, kind: type[AnswerT], body: bytes | None = None
+    ) -> AnswerT | None:
+        """Return the answer; None where there is no such thing."""
+        try:
+            async with self._session.request(
+                method, self._url + path, data=body, headers=_JSON, allow_redirects=False
+            ) as response:
+                answer = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise PeerSilent(f"{path}: {str(error) or type(error).__name__}") from error
+        if response.status == _NOT_FOUND:
+            return None
+        if response.status != _OK:
+            raise PeerSilent(f"{path}: HTTP {response.status}")
+        try:
+            return msgspec.json.decode(answer, type=kind)
+        except msgspec.DecodeError as error:
+            raise PeerSilent(f"{path}: {error}") from error
+
+
+class Ratelimiter(_Peer):
+    """Who may how much, over all gateways."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, seconds_max=LIMIT_S_MAX)
+
+    async def check(self, request: LimitRequest) -> LimitReply:
+        """Return a verdict for each check.
+
+        Asked once more where a kept connection had ended: at worst that takes a place too many.
+
+        Raises:
+            PeerSilent: no ratelimiter answers.
+        """
+        body = msgspec.json.encode(request)
+        try:
+            reply = await self._ask("POST", LIMIT_PATH, LimitReply, body)
+        except PeerSilent as error:
+            if not isinstance(error.__cause__, aiohttp.ServerDisconnectedError):
+                raise
+            reply = await self._ask("POST", LIMIT_PATH, LimitReply, body)
+        if reply is None or len(reply.verdicts) != len(request.checks):
+            raise PeerSilent(f"{LIMIT_PATH}: not a verdict for each check")
+        return reply
+
+
+class Ledger(_Peer):
+    """What was, and who may."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, seconds_max=LEDGER_S_MAX)
+
+    async def keys(self) -> KeySnapshot:
+        """Return all keys; raises PeerSilent as all of these do."""
+        return _present(await self._ask("GET", KEYS_PATH, KeySnapshot), KEYS_PATH)
+
+    async def topup(self, topup_id: str) -> TopupRow | None:
+        """Return the topup as it is booked; None if the ledger has never seen it."""
+        return await self._ask("GET", TOPUP_PATH.format(topup_id=topup_id), TopupRow)
+
+    async def totals(self) -> Totals:
+        """Return the figures of the admin's metrics."""
+        return _present(await self._ask("GET", TOTALS_PATH, Totals), TOTALS_PATH)
+
+
+def _present(answer: AnswerT | None, path: str) -> AnswerT:
+    if answer is None:
+        raise PeerSilent(f"{path}: HTTP {_NOT_FOUND}")
+    return answer

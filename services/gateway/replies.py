@@ -1,0 +1,104 @@
+"""A topup as merchants see it, from an order just accepted, a record, or the ledger's row."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from shared.bus.topups import Record
+from shared.contracts.events import TopupRequested
+from shared.contracts.money import format_amount
+from shared.contracts.peers import TopupRow
+from shared.contracts.states import FINAL, MERCHANT_STATUS, Reason, State
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_encoder: Final = msgspec.json.Encoder()
+_REASONLESS: Final = frozenset({State.QUEUED, State.ACTIVE})
+"""While nothing holds a topup up, an earlier attempt's reason would only confuse."""
+
+
+class TopupReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The JSON that merchants get; field by field the contract."""
+
+    success: bool = True
+    topup_id: str
+    status: str
+    customer_id: str
+    phone: str
+    amount: str
+    currency: str
+    provider: str
+    provider_reference: str | None = None
+    reason: str | None = None
+    accepted_at: str
+    settled_at: str | None = None
+
+    @property
+    def http_status(self) -> int:
+        """202 while it may still change by itself, 200 when it is final."""
+        return 200 if self.status in _FINAL_WORDS else 202
+
+    def encode(self) -> bytes:
+        """Return the body."""
+        return _encoder.encode(self)
+
+
+_FINAL_WORDS: Final = frozenset(MERCHANT_STATUS[state] for state in FINAL)
+
+
+def of_order(topup_id: str, request: TopupRequested, accepted_at_ms: int) -> TopupReply:
+    """Show a topup that was accepted just now."""
+    return TopupReply(
+        topup_id=topup_id,
+        status=MERCHANT_STATUS[State.QUEUED],
+        customer_id=request.customer_id,
+        phone=request.phone,
+        amount=format_amount(request.amount_minor, request.currency),
+        currency=request.currency,
+        provider=request.provider,
+        accepted_at=timestamp(accepted_at_ms),
+    )
+
+
+def of_record(record: Record, *, lane_open: bool) -> TopupReply:
+    """Show a topup as Redis has it; one that queues on a held lane waits for that."""
+    request, state = record.request, record.state
+    reason = None if state in _REASONLESS else record.reason
+    if state is State.QUEUED and not lane_open:
+        state, reason = State.WAITING, Reason.LANE_HELD
+    return TopupReply(
+        topup_id=record.id,
+        status=MERCHANT_STATUS[state],
+        customer_id=request.customer_id,
+        phone=request.phone,
+        amount=format_amount(request.amount_minor, request.currency),
+        currency=request.currency,
+        provider=request.provider,
+        provider_reference=record.provider_reference,
+        reason=reason,
+        accepted_at=timestamp(record.accepted_at_ms),
+        settled_at=None if record.settled_at_ms is None else timestamp(record.settled_at_ms),
+    )
+
+
+def of_row(row: TopupRow) -> TopupReply:
+    """Show a topup as it is booked."""
+    return TopupReply(
+        topup_id=row.topup_id,
+        status=MERCHANT_STATUS[State(row.status)],
+        customer_id=row.customer_id,
+        phone=row.phone,
+        amount=format_amount(row.amount_minor, row.currency),
+        currency=row.currency,
+        provider=row.provider,
+        provider_reference=row.provider_reference,
+        reason=row.reason,
+        accepted_at=timestamp(row.accepted_at_ms),
+        settled_at=None if row.settled_at_ms is None else timestamp(row.settled_at_ms),
+    )
+
+
+def timestamp(at_ms: int) -> str:
+    """Return `2026-11-23T22:00:00.123Z`."""
+    moment = _EPOCH + timedelta(milliseconds=at_ms)
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

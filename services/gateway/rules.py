@@ -1,0 +1,172 @@
+"""What a merchant's request must be: from bytes to a normalised order, or a named refusal."""
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from services.gateway.amounts import amount_text
+from services.gateway.phones import e164
+from services.gateway.refusals import InvalidJson
+from shared.contracts.catalogue import Offer, offer_of, product_for
+from shared.contracts.errors import InvalidRequest
+from shared.contracts.events import METADATA_BYTES_MAX, TopupRequested
+from shared.contracts.ids import digest, fingerprint
+from shared.contracts.money import parse_amount
+
+EXAMPLE: Final = '{"phone": "5566374683", "amount": 10, "provider": "LATCOM"}'
+KEY_CHARACTERS_MAX: Final = 255
+METADATA_DEPTH_MAX: Final = 16
+SHOWN_CHARACTERS_MAX: Final = 32
+_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
+_ESCAPED: Final = re.compile(r'\\(["\\])')
+
+
+class TopupBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The JSON that a merchant sends; the amount stays text until it is read exactly."""
+
+    phone: str
+    amount: msgspec.Raw
+    provider: str
+    currency: str | None = None
+    country: str | None = None
+    product: str | None = None
+    reference: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that can be accepted."""
+
+    request: TopupRequested
+    fingerprint: str
+    key_hash: str  # empty: no idempotency key
+
+
+_bodies: Final = msgspec.json.Decoder(TopupBody)
+
+
+def read_order(raw: bytes, *, customer_id: str, key_header: str | None) -> Order:
+    """Return the order that the body and the Idempotency-Key header make.
+
+    Raises:
+        InvalidJson, InvalidRequest: not understood.
+        UnknownProvider, InvalidPhone, InvalidAmount: understood, but not possible.
+    """
+    body = read_body(raw)
+    key = idempotency_key(key_header, body.reference)
+    _check_metadata(body.metadata)
+    offer = offer_of(body.provider)
+    _check_place(body, offer)
+    phone = e164(body.phone, offer.country)
+    minor = parse_amount(amount_text(body.amount), offer.currency)
+    product = product_for(offer, minor, body.product)
+    request = TopupRequested(
+        customer_id=customer_id,
+        phone=phone,
+        country=offer.country,
+        amount_minor=minor,
+        currency=offer.currency,
+        provider=offer.provider,
+        product=product.id,
+        reference=key,
+        metadata=body.metadata,
+    )
+    return Order(
+        request=request,
+        fingerprint=fingerprint(
+            phone=phone,
+            amount_minor=minor,
+            currency=offer.currency,
+            provider=offer.provider,
+            product=product.id,
+        ),
+        key_hash="" if key is None else digest(customer_id, key),
+    )
+
+
+def read_body(raw: bytes) -> TopupBody:
+    """Return the body's fields.
+
+    Raises:
+        InvalidJson: not JSON, or nested without end.
+        InvalidRequest: JSON, but not what we ask for.
+    """
+    try:
+        return _bodies.decode(raw)
+    except msgspec.ValidationError as problem:
+        raise InvalidRequest(f"{problem}; for example {EXAMPLE}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        raise InvalidJson(f"The body is not JSON: {problem}; for example {EXAMPLE}") from None
+
+
+def idempotency_key(header: str | None, reference: str | None) -> str | None:
+    """Return the one key that header and body give, quoted or bare alike; None without any.
+
+    Raises:
+        InvalidRequest: not 1-255 visible ASCII characters, or two different keys.
+    """
+    named = None if header is None else _unquoted(header)
+    for name, key in (("Idempotency-Key", named), ("reference", reference)):
+        if key is not None and not _is_key(key):
+            raise InvalidRequest(
+                f"{name} must be 1 to {KEY_CHARACTERS_MAX} visible ASCII characters "
+                'without spaces; for example "order-4711"'
+            )
+    if named is not None and reference is not None and named != reference:
+        raise InvalidRequest(
+            "Idempotency-Key and reference differ; send one of them, or the same in both"
+        )
+    return reference if named is None else named
+
+
+def _is_key(key: str) -> bool:
+    inside = 1 <= len(key) <= KEY_CHARACTERS_MAX
+    return inside and all("!" <= character <= "~" for character in key)
+
+
+def _unquoted(header: str) -> str:
+    """Take the quotes off a structured-field string; a quote without its twin makes no key."""
+    if not header.startswith('"'):
+        return header
+    found = _QUOTED.fullmatch(header)
+    return "" if found is None else _ESCAPED.sub(r"\1", found[1])
+
+
+def _check_place(body: TopupBody, offer: Offer) -> None:
+    if body.country not in (None, offer.country):
+        raise InvalidRequest(
+            f"country {_short(body.country)} is not served by {offer.provider}; "
+            f"for example {offer.country}"
+        )
+    if body.currency not in (None, offer.currency):
+        raise InvalidRequest(
+            f"currency {_short(body.currency)} is not sold by {offer.provider}; "
+            f"for example {offer.currency}"
+        )
+
+
+def _check_metadata(metadata: dict[str, Any] | None) -> None:
+    if metadata is None:
+        return
+    if _depth_exceeds(metadata, METADATA_DEPTH_MAX):
+        raise InvalidRequest(f"metadata is nested deeper than {METADATA_DEPTH_MAX} levels")
+    encoded = msgspec.json.encode(metadata)
+    if len(encoded) > METADATA_BYTES_MAX:
+        raise InvalidRequest(
+            f"metadata has {len(encoded)} bytes; at most {METADATA_BYTES_MAX} are kept"
+        )
+    if b"\\u0000" in encoded:  # the ledger's database has no such character
+        raise InvalidRequest("metadata holds the character \\u0000; leave it out")
+
+
+def _depth_exceeds(value: Any, levels: int) -> bool:  # noqa: ANN401 - any JSON
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list):
+        return False
+    return levels == 0 or any(_depth_exceeds(part, levels - 1) for part in value)
+
+
+def _short(text: str | None) -> str:
+    return repr((text or "")[:SHOWN_CHARACTERS_MAX])

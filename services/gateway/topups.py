@@ -1,0 +1,216 @@
+"""POST and GET of topups: who asks → what → limit → accept → reply; each step may refuse."""
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+import structlog
+
+from services.gateway import replies
+from services.gateway.bus import RETRY_AFTER, Bus
+from services.gateway.keys import Keyring
+from services.gateway.limits import Limits
+from services.gateway.peers import Ledger, PeerSilent
+from services.gateway.refusals import (
+    Forbidden,
+    IdempotencyMismatch,
+    MaybeAccepted,
+    NotFound,
+    RateLimited,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    UnsupportedMediaType,
+)
+from services.gateway.replies import TopupReply
+from services.gateway.requests import Asked
+from services.gateway.rules import Order, read_order
+from shared.bus.topups import Accepted
+from shared.contracts.ids import mask_phone
+from shared.contracts.limits import BODY_BYTES_MAX
+from shared.contracts.peers import ApiKey, LimitVerdict
+from shared.runtime.clock import Clock
+from shared.runtime.crashpoints import CrashPoint
+from shared.web.guard import BodyTooLarge, read_body
+
+REQUEST_S_MAX: Final = 5.0
+WRITE: Final = "topup:write"
+READ: Final = "topup:read"
+
+log = structlog.get_logger()
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """An answer to a merchant."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = {}
+
+
+class TopupRoutes:
+    """What merchants may ask."""
+
+    def __init__(  # noqa: PLR0913 - each is one of its steps
+        self,
+        *,
+        keyring: Keyring,
+        limits: Limits,
+        bus: Bus,
+        ledger: Ledger,
+        clock: Clock,
+        make_id: Callable[[], str],
+        crash: CrashPoint,
+        limit_default: int,
+    ) -> None:
+        self._keyring = keyring
+        self._limits = limits
+        self._bus = bus
+        self._ledger = ledger
+        self._clock = clock
+        self._make_id = make_id
+        self._crash = crash
+        self._limit_default = limit_default
+
+    async def accept(self, asked: Asked) -> Reply:
+        """Accept a topup once; 202 when it is on disk."""
+        deadline = self._clock.monotonic() + REQUEST_S_MAX
+        key = self._who(asked, scope=WRITE)
+        order = read_order(
+            await _json_body(asked),
+            customer_id=key.customer_id,
+            key_header=asked.headers.get("idempotency-key"),
+        )
+        limit_headers = await self._take_place(key)
+        self._crash("gateway.after_limit")
+        topup_id = self._make_id()
+        accepted = await self._bus.accept(topup_id, order, deadline=deadline)
+        self._crash("gateway.after_accept")
+        if accepted.status == "mismatch":
+            raise IdempotencyMismatch(
+                "This Idempotency-Key was used for another request; "
+                "send the same request again, or a new key",
+                headers=limit_headers,
+            )
+        _log_accepted(asked, accepted, order)
+        if accepted.status == "accepted" and accepted.accepted_at_ms is not None:
+            reply = replies.of_order(accepted.id, order.request, accepted.accepted_at_ms)
+            return Reply(202, reply.encode(), limit_headers)
+        return await self._replayed(accepted, topup_id, key, limit_headers)
+
+    async def show(self, asked: Asked) -> Reply:
+        """Answer a topup as it is now."""
+        key = self._who(asked, scope=READ)
+        reply = await self._find(key.customer_id, asked.topup_id)
+        if reply is None:
+            raise NotFound("No topup of this customer has this id")
+        return Reply(200, reply.encode())
+
+    # -- steps, in the order in which they may refuse ------------------------------------------
+
+    def _who(self, asked: Asked, *, scope: str) -> ApiKey:
+        if self._keyring.is_stale:
+            raise Unavailable(
+                "Nothing was accepted: API keys cannot be checked right now. Repeat it later, "
+                "with the same Idempotency-Key",
+                headers=RETRY_AFTER,
+            )
+        key = self._keyring.find(asked.headers.get("x-api-key", ""))
+        if key is None:
+            raise Unauthorized("The header x-api-key must hold a working API key")
+        if asked.headers.get("x-customer-id", key.customer_id) != key.customer_id:
+            raise Forbidden("x-customer-id is not the customer of this API key; leave it out")
+        if asked.merchant != key.merchant:
+            raise Forbidden("This API key is for another merchant's path")
+        if scope not in key.scopes:
+            raise Forbidden(f"This API key has no scope {scope}")
+        return key
+
+    async def _take_place(self, key: ApiKey) -> dict[str, str]:
+        own = key.limit_per_minute
+        limit = self._limit_default if own is None else own
+        verdict = await self._limits.take(key.customer_id, limit)
+        headers = limit_headers(verdict, limit)
+        if verdict.allowed:
+            return headers
+        raise RateLimited(
+            f"Too many topup requests. Maximum {limit} per minute.",
+            headers={**headers, "retry-after": str(_seconds(verdict))},
+        )
+
+    async def _replayed(
+        self, accepted: Accepted, proposed: str, key: ApiKey, headers: dict[str, str]
+    ) -> Reply:
+        """Show what the key was first used for; our own lost answer is no replay."""
+        try:
+            reply = await self._find(key.customer_id, accepted.id)
+        except Unavailable as error:
+            raise _accepted_unseen(accepted.id) from error
+        if reply is None:
+            raise _accepted_unseen(accepted.id)
+        if accepted.id != proposed:
+            headers = {**headers, "idempotent-replayed": "true"}
+        return Reply(reply.http_status, reply.encode(), headers)
+
+    async def _find(self, customer_id: str, topup_id: str) -> TopupReply | None:
+        """Return the topup from its record, else from the ledger; None for another customer's."""
+        record = await self._bus.look(customer_id, topup_id)
+        if record is not None:
+            if record.request.customer_id != customer_id:
+                return None
+            lane_open = await self._bus.lane_open(customer_id, record.lane)
+            return replies.of_record(record, lane_open=lane_open)
+        try:
+            row = await self._ledger.topup(topup_id)
+        except PeerSilent as error:
+            raise Unavailable(
+                "The topup cannot be looked up right now; ask again", headers=RETRY_AFTER
+            ) from error
+        return None if row is None or row.customer_id != customer_id else replies.of_row(row)
+
+
+def limit_headers(verdict: LimitVerdict, limit: int) -> dict[str, str]:
+    """Say what the customer may still do, as the RateLimit draft writes it."""
+    return {
+        "ratelimit-policy": f'"customer";q={limit};w=60',
+        "ratelimit": f'"customer";r={verdict.remaining};t={_seconds(verdict)}',
+    }
+
+
+def _seconds(verdict: LimitVerdict) -> int:
+    return max(math.ceil(verdict.reset_ms / 1_000), 1)
+
+
+async def _json_body(asked: Asked) -> bytes:
+    media = asked.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media != "application/json":
+        raise UnsupportedMediaType("The header content-type must be application/json")
+    try:
+        return await read_body(
+            asked.receive, asked.headers.get("content-length"), bytes_max=BODY_BYTES_MAX
+        )
+    except BodyTooLarge:
+        raise TooLarge(f"The body is larger than {BODY_BYTES_MAX} bytes") from None
+
+
+def _accepted_unseen(topup_id: str) -> MaybeAccepted:
+    return MaybeAccepted(
+        "The topup was accepted, but cannot be shown right now. Ask for it by topup_id, "
+        "or repeat it with the same Idempotency-Key",
+        headers=RETRY_AFTER,
+        members={"topup_id": topup_id},
+    )
+
+
+def _log_accepted(asked: Asked, accepted: Accepted, order: Order) -> None:
+    request = order.request
+    log.info(
+        "topup_accepted" if accepted.status == "accepted" else "topup_repeated",
+        topup_id=accepted.id,
+        customer_id=request.customer_id,
+        provider=request.provider,
+        amount_minor=request.amount_minor,
+        phone=mask_phone(request.phone),
+        request_id=asked.request_id,
+    )

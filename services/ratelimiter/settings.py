@@ -1,0 +1,34 @@
+"""What the ratelimiter reads from the environment."""
+
+from typing import Annotated
+
+import msgspec
+
+from shared.web.replica import Port, ReplicaSettings
+
+RedisUrl = Annotated[
+    str, msgspec.Meta(pattern="^rediss?://", examples=["redis://127.0.0.1:6379/1"])
+]
+
+
+class RatelimiterSettings(ReplicaSettings, frozen=True, kw_only=True):
+    """Where to listen, and which Redis holds the windows."""
+
+    port: Port
+    redis_url: RedisUrl | None = None
+    limiter_redis_url: RedisUrl | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse to start without any Redis."""
+        if self.limiter_redis_url is None and self.redis_url is None:
+            raise ValueError(
+                "LIMITER_REDIS_URL is missing, and REDIS_URL too; "
+                "for example LIMITER_REDIS_URL=redis://127.0.0.1:6379/1"
+            )
+
+    @property
+    def windows_url(self) -> str:
+        """The Redis that holds the windows: the volatile one where there is one."""
+        url = self.limiter_redis_url or self.redis_url
+        assert url is not None, "checked at the start"
+        return url

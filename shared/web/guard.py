@@ -1,0 +1,53 @@
+"""Reads a request's body up to a bound, and cuts off what goes beyond it."""
+
+import asyncio
+from typing import Final
+
+from starlette.types import Receive
+
+LINGER_BYTES_MAX: Final = 256 * 1024
+LINGER_S_MAX: Final = 1.0
+
+
+class BodyTooLarge(Exception):
+    """The body is larger than the bound; refuse it and close the connection."""
+
+
+class ClientGone(Exception):
+    """The client left before its body was here; there is nobody to answer."""
+
+
+async def read_body(receive: Receive, declared: str | None, *, bytes_max: int) -> bytes:
+    """Return the whole body; one that declares too much is not read at all.
+
+    Raises:
+        BodyTooLarge: declared or sent more than `bytes_max`.
+        ClientGone: the connection ended first.
+    """
+    if declared is not None and (not declared.isdigit() or int(declared) > bytes_max):
+        raise BodyTooLarge
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunk: bytes = message.get("body", b"")
+        body += chunk
+        if len(body) > bytes_max:
+            raise BodyTooLarge
+        if not message.get("more_body", False):
+            return body
+
+
+async def linger(receive: Receive) -> None:
+    """Take a little of an unwanted body: a close on unread bytes would reset our answer away."""
+    left = LINGER_BYTES_MAX
+    try:
+        async with asyncio.timeout(LINGER_S_MAX):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        return
