@@ -1,17 +1,31 @@
-"""A stand-in for a service, for tests of the supervisor alone: ready at once, drains on SIGTERM."""
+"""A stand-in for a service, for tests of the supervisor alone; told what to do by STUB_…."""
 
+import contextlib
 import os
+import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+ME = os.environ["INSTANCE_ID"]
+
+
+def told(what: str) -> str | None:
+    """Return what STUB_<WHAT>=<instance>:<value> says to this instance."""
+    instance, _, value = os.environ.get(f"STUB_{what}", "").partition(":")
+    return value if instance == ME else None
 
 
 class Answer(BaseHTTPRequestHandler):
-    """200 to everything."""
+    """200 to everything, once STUB_UNTIL's file is there."""
 
     def do_GET(self) -> None:
-        self.send_response(200)
+        awaited = told("UNTIL")
+        self.send_response(200 if awaited is None or Path(awaited).exists() else 503)
         self.send_header("content-length", "0")
         self.end_headers()
 
@@ -20,7 +34,7 @@ class Answer(BaseHTTPRequestHandler):
 
 
 class Shared(ThreadingHTTPServer):
-    """A listener on a port that other replicas share."""
+    """A listener on a port that other replicas may share."""
 
     daemon_threads = True
 
@@ -30,23 +44,48 @@ class Shared(ThreadingHTTPServer):
 
 
 def listen(port: str) -> None:
-    threading.Thread(target=Shared(("127.0.0.1", int(port)), Answer).serve_forever).start()
+    server = Shared(("127.0.0.1", int(port)), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
-if __name__ == "__main__":
-    if os.environ.get("STUB_FAILS"):
-        sys.exit(os.environ["STUB_FAILS"])
-    import signal
+def journal(word: str) -> None:
+    path = os.environ.get("STUB_JOURNAL")
+    if path:
+        with Path(path).open("a") as out:
+            out.write(f"{ME} {word}\n")
 
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+
+def drain() -> None:
+    """As a dispatcher does: what is in flight needs Valkey until its end."""
+    journal("drains")
+    slow = told("DRAINS_UNTIL")
+    while slow is not None and not Path(slow).exists():
+        threading.Event().wait(0.02)
+    url = urlsplit(os.environ.get("REDIS_URL", ""))
+    if url.port:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", url.port), 1):
+            journal("finished")
+
+
+def main(stopped: Callable[[], object]) -> None:
+    refusal = told("REFUSES")
+    if refusal is not None:
+        status, _, words = refusal.partition(" ")
+        sys.stderr.write(f"{words}\n")
+        sys.exit(int(status))
     if "INSTANCE_PORT" in os.environ:
         listen(os.environ["INSTANCE_PORT"])
     if "OPEN_ON_EOF_FD" in os.environ:
         os.read(int(os.environ["OPEN_ON_EOF_FD"]), 1)
     if "PORT" in os.environ:
         listen(os.environ["PORT"])
-    stop.wait()
-    sys.stdout.write("drained\n")
-    sys.stdout.flush()
+    stopped()
+    drain()
+
+
+if __name__ == "__main__":
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    main(stop.wait)
     os._exit(0)

@@ -1,0 +1,23 @@
+"""`topup up` with stubs in the place of the services; all else is as in production."""
+
+import os
+import sys
+
+from msgspec.structs import replace
+
+from ops.errors import CommandFailed
+from ops.supervisor.folder import data_folder
+from ops.supervisor.plan import SERVICES, TASKS, Plan
+from ops.supervisor.run import up
+
+PLAN = Plan(
+    services=tuple(replace(service, module="tests.system.ops.stub") for service in SERVICES),
+    tasks=tuple(task for task in TASKS if task.name == "functions"),
+)
+
+if __name__ == "__main__":
+    try:
+        up(PLAN, data_folder(os.environ), os.environ)
+    except CommandFailed as problem:
+        sys.stderr.write(f"topup: {problem}\n")
+        sys.exit(problem.status)

@@ -1,0 +1,60 @@
+"""A bad command line gets one line that says what would do; never a traceback."""
+
+import pytest
+
+from tests.system.ops.conftest import Run
+
+pytestmark = pytest.mark.system
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["fly"], 'Unknown command "fly"'),
+        (["ps", "--xml"], "--xml"),
+        (["up", "now"], "now"),
+        (["scale"], "topup scale dispatcher=5"),
+        (["scale", "dispatcher"], "'dispatcher' is not SERVICE=COUNT"),
+        (["scale", "dispatcher=many"], "dispatcher=many is not a count"),
+        (["scale", "dispatcher=-1"], "dispatcher=-1 is not a count"),
+        (["scale", "dispatcher=²"], "dispatcher=² is not a count"),
+        (["scale", "=2"], "'=2' is not SERVICE=COUNT"),
+        (["serve"], "SERVICE"),
+        (["serve", "cashier"], "topup serve gateway"),
+        (["logs", "--tail", "few"], "--tail"),
+        (["logs", "--tail", "-1"], "--tail -1 is not between"),
+    ],
+)
+def test_wrong_usage(run: Run, words: list[str], problem: str) -> None:
+    """Status 2, on standard error alone."""
+    done = run.topup(*words)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert problem in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["ps"], ["ps", "--json"], ["scale", "gateway=2"], ["logs"], ["doctor"], ["migrate"]]
+)
+def test_nothing_runs(run: Run, words: list[str]) -> None:
+    """Status 1, and how to start."""
+    done = run.topup(*words)
+    assert done.returncode == 1
+    assert "make run" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_doctor_names_all_wrong_settings_at_once(run: Run) -> None:
+    """Nobody has to start ten times to find ten mistakes."""
+    done = run.topup(
+        "doctor",
+        REDIS_URL="redis://127.0.0.1:1/0",
+        DATABASE_URL="postgresql://127.0.0.1:1/topup",
+        QUEUE_CONCURRENCY="many",
+        STREAM_PARTITIONS="0",
+    )
+    assert done.returncode == 1
+    for name in ("QUEUE_CONCURRENCY", "STREAM_PARTITIONS", "REDIS_URL", "DATABASE_URL"):
+        assert name in done.stdout
+    assert "Traceback" not in done.stderr
