@@ -1,9 +1,6 @@
 PYTHON ?= python3.11
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
-LOCAL := requirements/run.txt requirements/local.txt
-DEV := $(LOCAL) requirements/dev.txt
-
 .PHONY: help run test check install format lint types imports unused lock clean
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,19 +31,22 @@ install: .venv/.dev ## the environment with all development tools
 	@echo "making .venv …"
 	@$(PYTHON) -m venv .venv
 
-.venv/.local: $(LOCAL) pyproject.toml | .venv/bin/python
+.venv/.local: requirements/local.txt pyproject.toml | .venv/bin/python
 	@echo "installing what runs (about a minute the first time) …"
-	@$(PIP) install -q --progress-bar on --require-hashes $(LOCAL:%=-r %)
+	@$(PIP) install -q --progress-bar on --require-hashes -r requirements/local.txt
 	@$(PIP) install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-.venv/.dev: $(DEV) .venv/.local
+.venv/.dev: requirements/dev.txt .venv/.local
 	@echo "installing the development tools …"
-	@$(PIP) install -q --require-hashes $(DEV:%=-r %)
+	@$(PIP) install -q --require-hashes -r requirements/dev.txt
 	@touch $@
 
+LOCK := .venv/bin/uv pip compile pyproject.toml -q --generate-hashes --no-header --universal --python-version 3.11
 lock: .venv/.dev ## renew the hash-pinned requirements
-	cd requirements && for part in run local dev; do ../.venv/bin/uv pip compile -q --upgrade --generate-hashes --no-header --universal --python-version 3.11 $$part.in -o $$part.txt; done
+	$(LOCK) --upgrade --extra local --extra dev -o requirements/dev.txt
+	$(LOCK) --extra local -c requirements/dev.txt -o requirements/local.txt
+	$(LOCK) -c requirements/dev.txt -o requirements/run.txt
 
 clean: ## remove the environment and the local data
 	rm -rf .venv .topup

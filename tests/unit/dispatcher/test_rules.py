@@ -1,5 +1,7 @@
 """What the dispatcher decides: money first, doubt is never called failure."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ from services.dispatcher.rules import (
 )
 from shared.contracts.states import State
 
-TIMEOUTS = {"connect_timeout_ms": 1, "login_timeout_ms": 1, "answer_timeout_ms": 1}
+TIMEOUTS: Any = {"connect_timeout_ms": 1, "login_timeout_ms": 1, "answer_timeout_ms": 1}
 NEITHER = Facts(name="X", **TIMEOUTS)
 DEDUPES = Facts(name="X", dedupes_on_reference=True, dedupe_window_ms=1_000, **TIMEOUTS)
 ASKABLE = Facts(name="X", inquiry=True, visible_after_ms=1_000, **TIMEOUTS)
