@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from services.dispatcher import metrics, stall
+from services.dispatcher.carrier import Carrier
 from services.dispatcher.lanes import LaneWatch
 from services.dispatcher.providers import providers
 from services.dispatcher.providers.adapter import Provider
@@ -111,29 +112,36 @@ class Dispatcher:
 
     def _lane(self, provider: Provider, instance: Instance, clock: Clock) -> Lane:
         settings, name = self._settings, provider.facts.name
-        terms = self._terms(provider)
-        return Lane(
-            provider=provider,
-            topups=self._topups,
-            reader=GroupReader(
-                self._client, self._blocking, group=DISPATCHER_GROUP, consumer=instance.owner
-            ),
-            steps=[
-                Steps(
+        crash = crash_points(settings.crash_at, environment=settings.environment)
+        carriers = [
+            Carrier(
+                provider=provider,
+                topups=self._topups,
+                partition=partition,
+                steps=Steps(
                     self._topups,
                     partition=partition,
                     provider=name,
                     owner=instance.owner,
-                    terms=terms,
-                )
-                for partition in range(settings.stream_partitions)
-            ],
+                    terms=self._terms(provider),
+                ),
+                owner=instance.owner,
+                resend=settings.resend_after_inquiry,
+                clock=clock,
+                crash=crash,
+            )
+            for partition in range(settings.stream_partitions)
+        ]
+        return Lane(
+            name,
+            topups=self._topups,
+            reader=GroupReader(
+                self._client, self._blocking, group=DISPATCHER_GROUP, consumer=instance.owner
+            ),
+            carriers=carriers,
             slots=self._slots[name],
             watch=self._watch,
-            owner=instance.owner,
-            resend=settings.resend_after_inquiry,
-            clock=clock,
-            crash=crash_points(settings.crash_at, environment=settings.environment),
+            crash=crash,
         )
 
     def _terms(self, provider: Provider) -> Terms:

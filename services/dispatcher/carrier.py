@@ -1,0 +1,195 @@
+"""One topup at a time: begin, ask the provider, then finish or park."""
+
+import random
+
+import msgspec
+import structlog
+
+from services.dispatcher import metrics
+from services.dispatcher.attempts import Right, Sale, new_nonce, read_sale
+from services.dispatcher.providers.adapter import Answer, Provider, Unknown
+from services.dispatcher.rules import Finish, Park, after_inquiry, after_send
+from services.dispatcher.steps import StepFailed, Steps
+from shared.bus.reader import Entry
+from shared.bus.topups import Begun, Outcome, Parking, Topups, Work
+from shared.contracts import events
+from shared.contracts.states import Reason
+from shared.runtime.clock import Clock
+from shared.runtime.crashpoints import CrashPoint
+
+log = structlog.get_logger()
+
+
+class Carrier:
+    """Carries the topups of one lane in one partition through their attempts."""
+
+    def __init__(  # noqa: PLR0913 - a composition: each part has a name and a place
+        self,
+        *,
+        provider: Provider,
+        topups: Topups,
+        partition: int,
+        steps: Steps,
+        owner: str,
+        resend: bool,
+        clock: Clock,
+        crash: CrashPoint,
+    ) -> None:
+        self._name = provider.facts.name
+        self._provider = provider
+        self._topups = topups
+        self._partition = partition
+        self._steps = steps
+        self._owner = owner
+        self._resend = resend
+        self._clock = clock
+        self._crash = crash
+
+    async def carry(self, entry: Entry) -> int:
+        """Begin and carry through one attempt; return how long to wait before the next, or 0."""
+        try:
+            sale = read_sale(entry)
+        except (KeyError, ValueError, msgspec.DecodeError) as problem:
+            await self._bury(entry, str(problem))
+            return 0
+        asked_at = self._clock.monotonic()
+        work = Work(id=sale.topup_id, entry=entry.id, key_hash=sale.key_hash, nonce=new_nonce())
+        try:
+            begun, durable = await self._steps.begin(work)
+        except StepFailed as problem:
+            await self._bury(entry, str(problem))
+            return 0
+        metrics.BEGIN_REPLIES.labels(self._name, begun.status).inc()
+        match begun.status:
+            case "send" | "inquire" | "inquire_final":
+                self._crash("dispatcher.after_begin")
+                verdict = await self._attempt(sale, begun, asked_at, durable=durable)
+                await self._conclude(sale, work.nonce, verdict, begun)
+                return 0
+            case "busy" | "held":
+                return max(begun.after_ms, 1)
+            case _:
+                log.info("topup_not_begun", topup_id=sale.topup_id, reply=begun.status)
+                return 0
+
+    async def _attempt(
+        self, sale: Sale, begun: Begun, asked_at: float, *, durable: bool
+    ) -> Finish | Park:
+        if not durable:
+            return Park(why="not_sent", delay_ms=1_000, reason=Reason.NOT_SENT)
+        right = Right(
+            reference=sale.topup_id,
+            number=begun.attempt,
+            asked_at=asked_at,
+            lease_ms=begun.after_ms,
+            clock=self._clock,
+            crash=self._crash,
+        )
+        started = self._clock.monotonic()
+        answer = await self._ask(sale, right, begun.status)
+        self._crash("dispatcher.after_answer")
+        elapsed = self._clock.monotonic() - started
+        named = type(answer).__name__
+        metrics.PROVIDER_CALL_SECONDS.labels(self._name).observe(elapsed)
+        metrics.ATTEMPTS.labels(self._name, named).inc()
+        log.info(
+            "attempt_finished",
+            topup_id=sale.topup_id,
+            mode=begun.status,
+            attempt=begun.attempt,
+            answer=named,
+            elapsed_ms=round(elapsed * 1_000),
+        )
+        facts, chance = self._provider.facts, random.random()  # noqa: S311 - spreads retries only
+        if begun.status == "send":
+            return after_send(
+                answer, facts=facts, attempt=begun.attempt, by=self._owner, chance=chance
+            )
+        return after_inquiry(
+            answer,
+            final=begun.status == "inquire_final",
+            facts=facts,
+            attempt=begun.attempt,
+            by=self._owner,
+            chance=chance,
+            resend=self._resend,
+        )
+
+    async def _ask(self, sale: Sale, right: Right, mode: str) -> Answer:
+        try:
+            if mode == "send":
+                return await self._provider.send(sale, right)
+            return await self._provider.inquire(sale)
+        except Exception as problem:
+            log.exception("adapter_failed", topup_id=sale.topup_id, provider=self._name)
+            return Unknown(reason=type(problem).__name__, raw="")
+
+    # -- out -----------------------------------------------------------------------------------
+
+    async def _conclude(self, sale: Sale, nonce: str, verdict: Finish | Park, begun: Begun) -> None:
+        match verdict:
+            case Finish():
+                reply, state = await self._steps.finish(_outcome(sale, nonce, verdict))
+                if reply == "not_yet":
+                    delay_ms = begun.after_ms
+                    verdict = Park(why="not_found", delay_ms=delay_ms, reason=Reason.NOT_FOUND_YET)
+                    await self._park(sale, nonce, verdict)
+                    return
+                self._crash("dispatcher.after_finish")
+                self._report(sale, reply, state)
+            case Park():
+                await self._park(sale, nonce, verdict)
+
+    async def _park(self, sale: Sale, nonce: str, verdict: Park) -> None:
+        self._crash("dispatcher.before_park")
+        reply, delay_ms = await self._steps.park(
+            Parking(
+                id=sale.topup_id,
+                key_hash=sale.key_hash,
+                nonce=nonce,
+                delay_ms=verdict.delay_ms,
+                why=verdict.why,
+                reason=verdict.reason,
+            )
+        )
+        self._crash("dispatcher.after_park")
+        log.info(
+            "topup_parked",
+            topup_id=sale.topup_id,
+            why=verdict.why,
+            reply=reply,
+            delay_ms=delay_ms,
+        )
+
+    def _report(self, sale: Sale, reply: str, state: str) -> None:
+        if reply == "ok":
+            seconds = max(self._clock.now_ms() - sale.accepted_at_ms, 0) / 1_000
+            metrics.SETTLE_SECONDS.labels(self._name, state).observe(seconds)
+            log.info("topup_settled", topup_id=sale.topup_id, state=state, elapsed_s=seconds)
+        else:
+            log.warning("outcome_not_taken", topup_id=sale.topup_id, reply=reply, state=state)
+
+    async def _bury(self, entry: Entry, problem: str) -> None:
+        metrics.BURIED.labels(self._name).inc()
+        state = await self._topups.bury(
+            self._partition,
+            self._name,
+            topup_id=entry.fields.get("id", b"").decode(errors="replace"),
+            key_hash=entry.fields.get("key", b"").decode(errors="replace"),
+            entry=entry.id,
+            reason=f"unreadable: {problem}",
+            payload=entry.fields.get("body", b""),
+        )
+        log.error("entry_buried", provider=self._name, entry=entry.id, state=state)
+
+
+def _outcome(sale: Sale, nonce: str, verdict: Finish) -> Outcome:
+    return Outcome(
+        id=sale.topup_id,
+        key_hash=sale.key_hash,
+        nonce=nonce,
+        to=verdict.to,
+        reason=verdict.reason,
+        provider_reference=verdict.evidence.provider_reference or "",
+        evidence=events.encode(verdict.evidence),
+    )
