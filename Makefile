@@ -1,4 +1,4 @@
-PYTHON ?= python3.11
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))) python3.11)
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 .PHONY: help run test check install format lint types imports unused lock clean
@@ -27,9 +27,9 @@ unused: .venv/.dev
 install: .venv/.dev ## the environment with all development tools
 
 .venv/bin/python:
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is missing: install it, for example 'apt-get install python3.11 python3.11-venv'"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Python 3.11 or later is missing: install it, for example 'apt-get install python3.11 python3.11-venv'"; exit 1; }
 	@echo "making .venv …"
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 .venv/.local: requirements/local.txt pyproject.toml | .venv/bin/python
 	@echo "installing what runs (about a minute the first time) …"

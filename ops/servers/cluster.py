@@ -96,7 +96,9 @@ def _initdb(programs: Path, place: Path, account: Account | None) -> None:
         raise CommandFailed(f"PostgreSQL cannot be run: {error.strerror}; {INSTEAD}") from None
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise CommandFailed(f"PostgreSQL could not make its data folder in {place}: {reason}")
+        raise CommandFailed(
+            f"PostgreSQL could not make its data folder in {place}: {reason}; {INSTEAD}"
+        )
 
 
 def _write_private(path: Path, text: str, account: Account | None = None) -> None:

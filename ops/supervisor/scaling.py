@@ -18,6 +18,7 @@ class Scaling:
 
     def __init__(self, plan: Plan, fleet: Fleet) -> None:
         self._scalable = tuple(service.name for service in plan.services if service.scales)
+        self._order = tuple(service.name for service in reversed(plan.services))
         self._fleet = fleet
         self._one = asyncio.Lock()
 
@@ -27,7 +28,12 @@ class Scaling:
             self._check(request.counts)
             async with self._one:
                 await self._scale(request.counts)
-        return self._fleet.rows()
+        return sorted(self._fleet.rows(), key=self._place)
+
+    def _place(self, row: Row) -> tuple[int, int, str]:
+        """Who asks stands above who answers, and the servers stand last."""
+        above = self._order.index(row.service) if row.service in self._order else len(self._order)
+        return above, len(row.id), row.id
 
     def _check(self, counts: dict[str, int]) -> None:
         for service, count in counts.items():
