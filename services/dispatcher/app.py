@@ -57,28 +57,13 @@ class Dispatcher:
             interval_ms=settings.heartbeat_ms,
             say=self._say,
         )
-        self._upkeep = Upkeep(
-            self._topups,
-            self._watch,
-            self._lanes,
-            lease_ms_max=max(
-                self._terms(provider).lease_ms for provider in self._providers.values()
-            ),
-        )
+        leases = [self._terms(provider).lease_ms for provider in self._providers.values()]
+        self._upkeep = Upkeep(self._topups, self._watch, self._lanes, lease_ms_max=max(leases))
         self._draining = asyncio.Event()
         self._background: list[asyncio.Task[None]] = []
         self._reading: list[asyncio.Task[None]] = []
         self.listeners: list[Listener] = []
-        self.health = Health(
-            instance,
-            clock,
-            checks={
-                "redis": redis_check(self._client),
-                "database": database_check(self._client, clock),
-                "queue": queue_check(self._topups),
-            },
-            essential=frozenset({"redis"}),
-        )
+        self.health = self._health(instance, clock)
         for name, slots in self._slots.items():
             metrics.IN_FLIGHT.labels(name).set_function(slots.taken)
 
@@ -142,6 +127,18 @@ class Dispatcher:
             slots=self._slots[name],
             watch=self._watch,
             crash=crash,
+        )
+
+    def _health(self, instance: Instance, clock: Clock) -> Health:
+        return Health(
+            instance,
+            clock,
+            checks={
+                "redis": redis_check(self._client),
+                "database": database_check(self._client, clock),
+                "queue": queue_check(self._topups),
+            },
+            essential=frozenset({"redis"}),
         )
 
     def _terms(self, provider: Provider) -> Terms:

@@ -100,6 +100,9 @@ class Carrier:
             answer=named,
             elapsed_ms=round(elapsed * 1_000),
         )
+        return self._judge(answer, begun)
+
+    def _judge(self, answer: Answer, begun: Begun) -> Finish | Park:
         facts, chance = self._provider.facts, random.random()  # noqa: S311 - spreads retries only
         if begun.status == "send":
             return after_send(
