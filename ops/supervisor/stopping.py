@@ -38,6 +38,8 @@ class Stopping:
         if self._count == 1:
             self._say("\nstopping: what is in flight is finished first …")
             self.asked.set()
+        elif self._count < _FORCED_BY:
+            self._say("still finishing; one more ends everything at once")
         elif self._count == _FORCED_BY:
             self._say("ending everything at once")
             self._force()

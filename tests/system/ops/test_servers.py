@@ -11,10 +11,10 @@ import psycopg
 import pytest
 from redis import Redis
 
-from ops.children import Account
+from ops.children import Account, as_account
 from ops.embedded import Running, postgres_server, valkey_server
 from ops.errors import CommandFailed
-from ops.servers.account import can_enter
+from ops.servers.account import can_enter, server_account
 from tests.system.ops.conftest import alive, until
 
 pytestmark = pytest.mark.integration
@@ -52,9 +52,11 @@ def test_a_note_of_a_dead_postmaster_is_no_obstacle(tmp_path: Path) -> None:
     with postgres_server(tmp_path / "postgres"):
         pass
     note = tmp_path / "postgres" / "postmaster.pid"
-    note.write_text(f"{os.getpid()}\n{note.parent}\n0\n5432\n\n127.0.0.1\n0 0\nready\n")
-    with postgres_server(tmp_path / "postgres") as url, psycopg.connect(url) as connection:
-        assert connection.execute("SELECT 1").fetchone() == (1,)
+    with subprocess.Popen(["sleep", "60"], **as_account(server_account())) as other:
+        note.write_text(f"{other.pid}\n{note.parent}\n0\n5432\n\n127.0.0.1\n0 0\nready\n")
+        with postgres_server(tmp_path / "postgres") as url, psycopg.connect(url) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        other.kill()
 
 
 def test_the_files_torn_end_is_cut_off(tmp_path: Path) -> None:
