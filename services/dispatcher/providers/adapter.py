@@ -1,4 +1,4 @@
-"""The contract between the dispatcher and a provider: what an adapter promises, and what it says."""
+"""The contract between dispatcher and provider: what an adapter promises, and what it says."""
 
 from typing import Literal, Protocol
 

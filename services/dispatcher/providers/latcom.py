@@ -1,0 +1,188 @@
+"""LATCOM: a shared token, one paying request for each attempt, and no way to ask afterwards."""
+
+import time
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Final
+
+import msgspec
+from yarl import URL
+
+from services.dispatcher.providers.adapter import (
+    Answer,
+    Attempt,
+    Facts,
+    NotSent,
+    Refused,
+    Sale,
+    Unknown,
+)
+from services.dispatcher.providers.latcom_wire import NotSold, classify, order_body
+from services.dispatcher.providers.masking import mask
+from services.dispatcher.providers.tokens import LoggedIn, SharedToken
+from services.dispatcher.providers.wire import Free, Permit, Reply, Wire
+from shared.contracts.errors import InvalidSettings
+
+CONNECT_MS_MAX: Final = 3_000
+LOGIN_ANSWER_MS_MAX: Final = 7_000
+UNAUTHORIZED: Final = 401
+FORBIDDEN: Final = 403
+HTTP_OK: Final = 200
+
+
+class LatcomSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The access that LATCOM gave us, and how long we wait."""
+
+    url: str
+    username: str
+    password: str
+    dist_api: str
+    user_uid: str
+    timeout_ms: int = 45_000
+    token_life_ms: int = 240_000
+
+    def __repr__(self) -> str:
+        """Keep the credentials out of whatever prints this."""
+        return f"LatcomSettings(timeout_ms={self.timeout_ms}, …)"
+
+
+class Latcom:
+    """The adapter; makes its connections and its login when it is first used."""
+
+    def __init__(
+        self, settings: LatcomSettings, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._settings = settings
+        self._url = provider_url(settings.url)
+        connect_ms = min(CONNECT_MS_MAX, settings.timeout_ms // 2)
+        self._login_answer_ms = min(LOGIN_ANSWER_MS_MAX, settings.timeout_ms // 2)
+        self._wire = Wire(connect_timeout_ms=connect_ms, answer_timeout_ms=settings.timeout_ms)
+        self._token = SharedToken(self._log_in, life_ms=settings.token_life_ms, monotonic=monotonic)
+        self._facts = Facts(
+            name="LATCOM",
+            connect_timeout_ms=connect_ms,
+            login_timeout_ms=connect_ms + self._login_answer_ms,
+            answer_timeout_ms=settings.timeout_ms,
+        )
+
+    @property
+    def facts(self) -> Facts:
+        """LATCOM promises neither to dedupe nor to answer questions by our reference."""
+        return self._facts
+
+    async def send(self, sale: Sale, attempt: Attempt) -> Answer:
+        """Pay once: one request on the wire, a second only after a 401, which paid nothing."""
+        try:
+            body = order_body(sale, attempt.reference)
+        except NotSold as problem:
+            return Refused(str(problem), code="not_sold", kind="final", raw="")
+        reply = await self._authorized("POST", "api/tn/fast", body=body, permit=attempt)
+        if not isinstance(reply, Reply):
+            return reply
+        return classify(reply, attempt.reference, self._mask_for(sale))
+
+    async def inquire(self, sale: Sale) -> Answer:
+        """Say nothing: LATCOM knows its own ids only, and a lost answer brought none."""
+        return Unknown(f"{self._facts.name} cannot be asked about {sale.topup_id}")
+
+    async def close(self) -> None:
+        """Let go of the login and of all connections."""
+        await self._token.close()
+        await self._wire.close()
+
+    async def _authorized(
+        self, method: str, path: str, *, body: bytes = b"", permit: Permit
+    ) -> Reply | NotSent | Refused | Unknown:
+        """Make a call with the token; a token taken no longer is renewed once."""
+        for _ in range(2):
+            token = await self._token.get()
+            if not isinstance(token, str):
+                return token
+            reply = await self._wire.call(
+                method,
+                self._url / path,
+                headers={"authorization": f"Bearer {token}", "content-type": "application/json"},
+                body=body,
+                permit=permit,
+                answer_timeout_ms=self._settings.timeout_ms,
+            )
+            if not isinstance(reply, Reply) or reply.status != UNAUTHORIZED:
+                return reply
+            self._token.spoil(token)
+        return Refused("a fresh token was not taken", code="http_401", kind="hold", raw="")
+
+    async def _log_in(self) -> LoggedIn:
+        login = {
+            "username": self._settings.username,
+            "password": self._settings.password,
+            "dist_api": self._settings.dist_api,
+            "user_uid": self._settings.user_uid,
+        }
+        reply = await self._wire.call(
+            "POST",
+            self._url / "api/dislogin",
+            headers={"content-type": "application/json"},
+            body=msgspec.json.encode(login),
+            permit=Free(),
+            answer_timeout_ms=self._login_answer_ms,
+        )
+        if not isinstance(reply, Reply):
+            return NotSent(
+                f"login: {reply.reason}"
+            )  # whatever became of the login, nothing was paid
+        if reply.status in (UNAUTHORIZED, FORBIDDEN):
+            return Refused("the login was refused", f"login_{reply.status}", "hold", raw="")
+        return _token_in(reply) or NotSent(f"login: no token came, HTTP {reply.status}")
+
+    def _mask_for(self, sale: Sale) -> Callable[[bytes | str], str]:
+        secrets = [
+            self._settings.password,
+            self._settings.username,
+            self._settings.dist_api,
+            self._settings.user_uid,
+            *self._token.recent,
+        ]
+        return lambda answer: mask(answer, phone=sale.phone, secrets=secrets)
+
+
+class _Access(msgspec.Struct, frozen=True):
+    access: str
+
+
+def _token_in(reply: Reply) -> str | None:
+    if reply.status != HTTP_OK:
+        return None
+    try:
+        token = msgspec.json.decode(reply.body, type=_Access).access
+    except (msgspec.DecodeError, UnicodeError):
+        return None
+    return token if token.isascii() and token.isprintable() and token else None
+
+
+def provider_url(text: str) -> URL:
+    """Return where LATCOM is; credentials travel there, so never in the open.
+
+    Raises:
+        InvalidSettings: not a URL, or plain http to another machine.
+    """
+    example = "for example LATCOM_URL=https://provider.example"
+    try:
+        url = URL(text)
+    except ValueError:
+        raise InvalidSettings(f"LATCOM_URL is not a URL; {example}") from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise InvalidSettings(f"LATCOM_URL is not an http or https URL; {example}")
+    if url.user or url.password or url.query_string or url.fragment:
+        raise InvalidSettings(f"LATCOM_URL has more than a host and a path; {example}")
+    if url.scheme == "http" and not is_loopback(url):
+        raise InvalidSettings(f"LATCOM_URL is plain http to another machine; {example}")
+    return url
+
+
+def is_loopback(url: URL) -> bool:
+    """Tell whether the URL stays on this machine."""
+    host = url.host or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

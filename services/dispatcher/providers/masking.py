@@ -1,0 +1,47 @@
+"""Evidence: a provider's own words, without secrets and without the phone's middle digits."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+EVIDENCE_CHARS_MAX: Final = 1_024
+SECRET_CHARS_MIN: Final = 4
+_HIDDEN: Final = "***"
+_BEARER: Final = re.compile(r"(?i)\bbearer\s+[\w.~+/=-]+")
+_JWT: Final = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*")
+_DIALLED: Final = re.compile(r"[0-9](?:[\s().-]{0,2}[0-9]){9,14}")
+_NATIONAL_DIGITS: Final = 10
+_SHOWN_DIGITS: Final = 2
+
+
+def mask(answer: bytes | str, *, phone: str, secrets: Iterable[str]) -> str:
+    """Return what may be kept of an answer.
+
+    Masked first and cut then: a cut through a secret would leave half of it.
+    """
+    text = answer if isinstance(answer, str) else answer.decode("utf-8", "replace")
+    for secret in sorted(_spellings(secrets), key=len, reverse=True):
+        text = text.replace(secret, _HIDDEN)
+    text = _JWT.sub(_HIDDEN, _BEARER.sub(f"Bearer {_HIDDEN}", text))
+    text = _without_phone(text, phone[-_NATIONAL_DIGITS:])
+    if len(text) > EVIDENCE_CHARS_MAX:
+        return text[: EVIDENCE_CHARS_MAX - 1] + "…"
+    return text
+
+
+def _without_phone(text: str, national: str) -> str:
+    hidden = "*" * (len(national) - _SHOWN_DIGITS) + national[-_SHOWN_DIGITS:]
+
+    def hide(found: re.Match[str]) -> str:
+        digits = "".join(filter(str.isdigit, found[0]))
+        return digits.replace(national, hidden) if national in digits else found[0]
+
+    return _DIALLED.sub(hide, text.replace(national, hidden))
+
+
+def _spellings(secrets: Iterable[str]) -> set[str]:
+    """Return each secret as it is, and as JSON writes it."""
+    long_enough = [secret for secret in secrets if len(secret) >= SECRET_CHARS_MIN]
+    return {*long_enough, *(msgspec.json.encode(s)[1:-1].decode() for s in long_enough)}

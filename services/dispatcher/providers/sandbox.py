@@ -1,0 +1,57 @@
+"""The sandbox in LATCOM's place: with what it can do more, where that is switched on."""
+
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from services.dispatcher.providers.adapter import Answer, Facts, NotFound, Refused, Sale
+from services.dispatcher.providers.latcom import Latcom, LatcomSettings, is_loopback, provider_url
+from services.dispatcher.providers.latcom_wire import classify, read_result
+from services.dispatcher.providers.wire import Free, Reply
+from shared.contracts.errors import InvalidSettings
+
+DEDUPE_WINDOW_MS: Final = 86_400_000
+VISIBLE_AFTER_MS: Final = 1_000
+
+
+class SandboxLatcom(Latcom):
+    """LATCOM as the sandbox plays it; to believe this of the real one would pay twice."""
+
+    def __init__(self, settings: LatcomSettings, *, dedupes: bool, inquiry: bool) -> None:
+        super().__init__(settings)
+        if not is_loopback(provider_url(settings.url)):
+            raise InvalidSettings(
+                "SANDBOX_DEDUPES and SANDBOX_INQUIRY are for the sandbox on this machine; "
+                "leave them out, or for example LATCOM_URL=http://127.0.0.1:8090"
+            )
+        self._facts = msgspec.structs.replace(
+            self._facts,
+            dedupes_on_reference=dedupes,
+            dedupe_window_ms=DEDUPE_WINDOW_MS if dedupes else None,
+            inquiry=inquiry,
+            visible_after_ms=VISIBLE_AFTER_MS if inquiry else None,
+        )
+
+    @property
+    def facts(self) -> Facts:
+        """What the sandbox was started with."""
+        return self._facts
+
+    async def inquire(self, sale: Sale) -> Answer:
+        """Ask the sandbox by our reference."""
+        if not self._facts.inquiry:
+            return await super().inquire(sale)
+        path = f"api/tn/status/{quote(sale.topup_id, safe='')}"
+        reply = await self._authorized("GET", path, permit=Free())
+        if not isinstance(reply, Reply):
+            return reply
+        mask = self._mask_for(sale)
+        result = read_result(reply, sale.topup_id)
+        if result is not None and result.status == "NotFound":
+            return NotFound(mask(reply.body))
+        answer = classify(reply, sale.topup_id, mask)
+        if isinstance(answer, Refused) and answer.kind == "hold":
+            # Told of the past: it says that nothing was paid then, not how our account is now.
+            return msgspec.structs.replace(answer, kind="retry")
+        return answer
