@@ -2,16 +2,36 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from ops.errors import CommandFailed
 from ops.supervisor.folder import data_folder
 from ops.supervisor.plan import given
 from ops.supervisor.takeover import is_held, read_state
 
-_EXAMPLES = {
+_EXAMPLES: Final = {
     "REDIS_URL": "redis://127.0.0.1:6379/0",
+    "LIMITER_REDIS_URL": "redis://127.0.0.1:6380/0",
     "DATABASE_URL": "postgresql://user:password@127.0.0.1:5432/topup",
+    "LATCOM_URL": "https://provider.example",
 }
+_SCHEMES: Final = {
+    "REDIS_URL": ("redis", "rediss"),
+    "LIMITER_REDIS_URL": ("redis", "rediss"),
+    "DATABASE_URL": ("postgresql", "postgres"),
+    "LATCOM_URL": ("https", "http"),
+}
+
+
+def check_addresses(environ: Mapping[str, str]) -> None:
+    """Refuse an address that cannot be one, without repeating the secrets in it."""
+    for name, schemes in _SCHEMES.items():
+        address = setting(name, environ)
+        if address is not None and address.partition("://")[0] not in schemes:
+            raise CommandFailed(
+                f"{name} does not begin with {schemes[0]}://; for example {name}={_EXAMPLES[name]}",
+                status=2,
+            )
 
 
 def environment_here(environ: Mapping[str, str], *, needed: Sequence[str]) -> dict[str, str]:

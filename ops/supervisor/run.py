@@ -3,10 +3,12 @@
 import asyncio
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 from rich.console import Console
 
+from ops.connections import check_addresses
 from ops.errors import CommandFailed
 from ops.supervisor import control, takeover
 from ops.supervisor.demo import Demo, demo
@@ -38,6 +40,7 @@ _LOOK_S: Final = 0.02
 
 def up(plan: Plan, folder: Folder, environ: Mapping[str, str]) -> None:
     """Run everything until told to stop; raises CommandFailed when it cannot start."""
+    check_addresses(environ)
     screen = Screen(Console())
     plan = for_this_machine(plan, environ)
     host, port, patience_s = environ.get("HOST") or HOST, _port(environ), _patience_s(environ)
@@ -83,6 +86,7 @@ class Supervisor:
         self._gate = gate
         self._screen = screen
         self._told = told
+        self._sandboxed = any(service.name == "sandbox" for service in plan.services)
         self._fleet: Fleet | None = None
 
     async def run(self, keys: Demo) -> None:
@@ -116,7 +120,7 @@ class Supervisor:
             return
         self._gate.open()
         if await stopping.unless_asked(self._public_port_answers(keys)):
-            self._screen.ready(keys, self._folder)
+            self._screen.ready(keys, self._folder, sandboxed=self._sandboxed)
             await stopping.asked.wait()
 
     async def _public_port_answers(self, keys: Demo) -> None:
@@ -157,7 +161,8 @@ class Supervisor:
                 if row.pid is not None and ticks is not None
             ],
         )
-        takeover.write_state(self._folder, state)
+        with suppress(OSError):  # a full disk must not end what runs
+            takeover.write_state(self._folder, state)
 
 
 def _port(environ: Mapping[str, str]) -> int:

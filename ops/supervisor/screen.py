@@ -1,6 +1,7 @@
 """What the terminal shows while everything starts, runs and stops."""
 
 import os
+import shlex
 import sys
 import time
 from contextlib import suppress
@@ -62,11 +63,13 @@ class Screen:
                 self._spinner.stop()
             self._spinner = None
 
-    def ready(self, demo: Demo, folder: Folder) -> None:
+    def ready(self, demo: Demo, folder: Folder, *, sandboxed: bool) -> None:
         """Say where everything is and what to type next."""
         self.stop_waiting()
         took = time.monotonic() - self._begun
         self.say(f"\n[bold green]Ready[/] in {took:.1f} s: [bold]{demo.url}[/]\n")
+        if not sandboxed:
+            self.say("  [yellow]LATCOM_URL is set: topups are paid out for real.[/]\n")
         with suppress(OSError):
             self._console.print(_next(demo, folder), markup=False, highlight=False, soft_wrap=True)
 
@@ -95,4 +98,4 @@ def _next(demo: Demo, folder: Folder) -> str:
 def _short(path: Path) -> str:
     """Return the path as one would type it here."""
     below = os.path.relpath(path)
-    return str(path) if below.startswith("..") else below
+    return shlex.quote(str(path) if below.startswith("..") else below)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ops.embedded import valkey_server
 from ops.supervisor.folder import read_assignments
 from tests.system.ops.conftest import Run, alive, until
 
@@ -71,6 +72,24 @@ def test_a_port_that_is_none_is_refused(run: Run) -> None:
         assert run.start(PORT=port).wait(30) == 2
         problem = f"topup: PORT is {port!r}, not a port; for example PORT=8081"
         assert run.said().splitlines()[-1] == problem
+
+
+def test_an_address_that_is_none_is_refused_before_anything_starts(run: Run) -> None:
+    """In one line that does not repeat the password in it."""
+    for name in ("REDIS_URL", "LIMITER_REDIS_URL", "DATABASE_URL", "LATCOM_URL"):
+        assert run.start(**{name: "user:password@somewhere"}).wait(30) == 2
+        assert f"topup: {name} does not begin with" in run.said().splitlines()[-1]
+    assert "password@somewhere" not in run.said()
+    assert not run.folder.exists()
+
+
+def test_a_real_server_is_used_instead_of_an_embedded_one(run: Run, tmp_path: Path) -> None:
+    """And nothing of ours is started beside it."""
+    with valkey_server(tmp_path / "real") as url:
+        run.up(REDIS_URL=url, LATCOM_URL="https://provider.example")
+        assert not {"valkey", "valkey-limits", "sandbox-1"} & set(run.rows())
+        assert "topups are paid out for real" in run.said()
+        assert run.topup("doctor").returncode == 0
 
 
 def test_wrong_settings_stop_the_start_with_the_services_own_line(run: Run) -> None:
