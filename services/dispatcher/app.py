@@ -110,7 +110,7 @@ class Dispatcher:
                     owner=instance.owner,
                     terms=self._terms(provider),
                 ),
-                owner=instance.owner,
+                by=instance.id,
                 resend=settings.resend_after_inquiry,
                 clock=clock,
                 crash=crash,

@@ -30,7 +30,7 @@ class Carrier:
         topups: Topups,
         partition: int,
         steps: Steps,
-        owner: str,
+        by: str,
         resend: bool,
         clock: Clock,
         crash: CrashPoint,
@@ -40,7 +40,7 @@ class Carrier:
         self._topups = topups
         self._partition = partition
         self._steps = steps
-        self._owner = owner
+        self._by = by
         self._resend = resend
         self._clock = clock
         self._crash = crash
@@ -106,14 +106,14 @@ class Carrier:
         facts, chance = self._provider.facts, random.random()  # noqa: S311 - spreads retries only
         if begun.status == "send":
             return after_send(
-                answer, facts=facts, attempt=begun.attempt, by=self._owner, chance=chance
+                answer, facts=facts, attempt=begun.attempt, by=self._by, chance=chance
             )
         return after_inquiry(
             answer,
             final=begun.status == "inquire_final",
             facts=facts,
             attempt=begun.attempt,
-            by=self._owner,
+            by=self._by,
             chance=chance,
             resend=self._resend,
         )

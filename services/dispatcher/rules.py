@@ -1,6 +1,6 @@
 """What follows from a provider's answer: how a topup ends, or why and until when it waits."""
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -135,7 +135,15 @@ def _evidence(answer: Answer, attempt: int, by: str) -> Evidence:
     return Evidence(
         provider_reference=getattr(answer, "provider_reference", None),
         code=getattr(answer, "code", None),
-        raw=getattr(answer, "raw", None) or getattr(answer, "reason", None),
+        raw=_readable(getattr(answer, "raw", "") or getattr(answer, "reason", "")),
         by=by,
         attempt=attempt,
     )
+
+
+def _readable(raw: str) -> Any:  # noqa: ANN401 - any JSON
+    """Return JSON as what it is: smaller, and easier on whoever reads it, than JSON in a text."""
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        return raw or None

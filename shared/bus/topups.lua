@@ -105,9 +105,10 @@ local function settle(c, i, id, r, to, reason, reference, evidence, window)
     'at', text(r.accepted_at), 'reason', reason, 'evidence', evidence)
   acknowledge(c, r.entry)
   redis.call('ZREM', c.waiting, id)
-  redis.call('HDEL', record_key(c, i), 'entry', 'owner', 'mode', 'lease_until')
-  redis.call('HSET', record_key(c, i), 'seq', seq, 'reason', reason, 'outcome', reference,
-    'settled_at', text(c.now))
+  redis.call('HDEL', record_key(c, i), 'entry', 'owner', 'mode', 'lease_until', 'reason', 'outcome')
+  redis.call('HSET', record_key(c, i), 'seq', seq, 'settled_at', text(c.now))
+  if reason ~= '' then redis.call('HSET', record_key(c, i), 'reason', reason) end
+  if reference ~= '' then redis.call('HSET', record_key(c, i), 'outcome', reference) end
   move(c, i, r, to)
   if is_final(to) then
     redis.call('HDEL', record_key(c, i), 'deliver_before', 'first_send_at', 'quarantine_until')
@@ -242,9 +243,12 @@ local function accept(keys, args)
     end
     local entry = redis.call('XADD', c.lane, '*', 'id', id, 'body', body, 'key', key, 'at', text(c.now))
     redis.call('HSET', record_key(c, i), 'v', VERSION, 'lane', c.provider, 'body', body,
-      'fingerprint', print, 'key', key, 'accepted_at', text(c.now),
+      'fingerprint', print, 'accepted_at', text(c.now),
       'deliver_before', text(c.now + args[2]), 'entry', entry, 'seq', 0)
-    if key ~= '' then redis.call('HSET', key_record_key(c, i), 'id', id, 'fingerprint', print) end
+    if key ~= '' then
+      redis.call('HSET', record_key(c, i), 'key', key)
+      redis.call('HSET', key_record_key(c, i), 'id', id, 'fingerprint', print)
+    end
     count(c, 'accepted', 1)
     move(c, i, { state = '' }, 'queued')
     return { 'accepted', id, text(c.now) }

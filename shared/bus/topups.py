@@ -459,7 +459,7 @@ def _record(topup_id: str, flat: Sequence[bytes]) -> Record | None:
         state=State(_text(found[b"state"])),
         lane=_text(found[b"lane"]),
         request=decode_request(found[b"body"]),
-        key_hash=_text(found[b"key"]),
+        key_hash=_text(found.get(b"key", b"")),
         accepted_at_ms=int(found[b"accepted_at"]),
         settled_at_ms=_whole(found.get(b"settled_at")),
         reason=_text(found.get(b"reason", b"")) or None,

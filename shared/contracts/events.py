@@ -1,7 +1,7 @@
 """The facts that cross services, as they lie on the streams: JSON arrays, readable and small.
 
-A payload starts with its tag; fields are only ever added at the end, with a default. A change of
-meaning is a new tag beside the old one.
+A payload starts with its tag (`r1` a request, `e1` evidence); fields are only ever added at the end,
+with a default. A change of meaning is a new tag beside the old one.
 """
 
 from typing import Any, Final
@@ -12,7 +12,7 @@ METADATA_BYTES_MAX: Final = 2_048
 
 
 class TopupRequested(
-    msgspec.Struct, frozen=True, kw_only=True, array_like=True, omit_defaults=True, tag="request.v1"
+    msgspec.Struct, frozen=True, kw_only=True, array_like=True, omit_defaults=True, tag="r1"
 ):
     """A merchant's accepted request; field `body` of record, lane entry and outcome entry.
 
@@ -36,25 +36,29 @@ class Evidence(
     kw_only=True,
     array_like=True,
     omit_defaults=True,
-    tag="evidence.v1",
+    tag="e1",
 ):
     """What an outcome rests on; field `evidence` of the outcome entry."""
 
     provider_reference: str | None = None
     code: str | None = None  # the provider's own
-    raw: str | None = None  # the provider's answer, masked and bounded
+    raw: Any = None  # the provider's answer, masked and bounded: as JSON where it is that, or text
     by: str | None = None  # the owner or the person that found it out
     attempt: int = 0
 
 
+_DEFAULT_END: Final = b",null]"
 _encoder: Final = msgspec.json.Encoder()
 _requests: Final = msgspec.json.Decoder(TopupRequested)
 _evidence: Final = msgspec.json.Decoder(Evidence)
 
 
 def encode(event: TopupRequested | Evidence) -> bytes:
-    """Return the bytes that travel."""
-    return _encoder.encode(event)
+    """Return the bytes that travel; defaults at the end are left out, for they lie in memory."""
+    body = _encoder.encode(event)
+    while body.endswith(_DEFAULT_END):
+        body = body[: -len(_DEFAULT_END)] + b"]"
+    return body
 
 
 def decode_request(body: bytes) -> TopupRequested:
