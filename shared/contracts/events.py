@@ -1,7 +1,7 @@
 """The facts that cross services, as they lie on the streams: JSON arrays, readable and small.
 
-A payload starts with its tag (`r1` a request, `e1` evidence); fields are only ever added at the end,
-with a default. A change of meaning is a new tag beside the old one.
+A payload starts with its tag (`r1` a request, `e1` evidence). Fields are only ever added at the
+end, with a default; a change of meaning is a new tag beside the old one.
 """
 
 from typing import Any, Final
