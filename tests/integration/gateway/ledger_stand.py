@@ -1,0 +1,83 @@
+"""A stand for the ledger's read API: the tests of the gateway decide what it answers."""
+
+from hashlib import sha256
+from types import TracebackType
+from typing import Self
+
+import msgspec
+from aiohttp import web
+
+from shared.contracts.peers import ApiKey, KeySnapshot, TopupRow, Totals
+
+SECRET = "tk_test_0123456789"
+CUSTOMER = "ENVIADESPENSA_001"
+MERCHANT = "enviadespensa"
+
+
+def api_key(secret: str = SECRET, **changes: object) -> ApiKey:
+    """Return a key as the ledger knows it."""
+    fields = {
+        "sha256": sha256(secret.encode()).hexdigest(),
+        "customer_id": CUSTOMER,
+        "merchant": MERCHANT,
+    }
+    return msgspec.convert({**fields, **changes}, ApiKey)
+
+
+class LedgerStand:
+    """Serves keys, topups and totals on a free port; can be told not to answer."""
+
+    def __init__(self) -> None:
+        self.keys = [api_key()]
+        self.as_of = "0-0"
+        self.rows: dict[str, TopupRow] = {}
+        self.totals = Totals(
+            total_transactions=0,
+            revenue={},
+            today_transactions=0,
+            today_volume={},
+            unresolved_transactions=0,
+            unresolved_volume={},
+        )
+        self.silent = False
+        self.url = ""
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        """Listen."""
+        app = web.Application()
+        app.router.add_get("/keys", self._keys)
+        app.router.add_get("/topups/{topup_id}", self._topup)
+        app.router.add_get("/totals", self._totals)
+        self._runner = web.AppRunner(app)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = self._runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}"
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop listening."""
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    async def _keys(self, _request: web.Request) -> web.Response:
+        return self._answer(KeySnapshot(self.keys, self.as_of))
+
+    async def _topup(self, request: web.Request) -> web.Response:
+        row = self.rows.get(request.match_info["topup_id"])
+        return self._answer(row) if row or self.silent else web.Response(status=404)
+
+    async def _totals(self, _request: web.Request) -> web.Response:
+        return self._answer(self.totals)
+
+    def _answer(self, body: object) -> web.Response:
+        if self.silent:
+            return web.Response(status=503)
+        return web.Response(body=msgspec.json.encode(body), content_type="application/json")
