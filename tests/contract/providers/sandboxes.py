@@ -1,0 +1,97 @@
+"""A real sandbox as a process of its own, and what a test asks of it beside LATCOM's wire."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[3]
+ACCESS = {
+    "LATCOM_USERNAME": "reseller-name",
+    "LATCOM_PASSWORD": 'pass"word-of-ours',
+    "LATCOM_DIST_API": "dist-api-of-ours",
+    "LATCOM_USER_UID": "user-uid-of-ours",
+}
+READY_S_MAX = 20.0
+
+
+class Sandbox:
+    """One running sandbox."""
+
+    def __init__(self, port: int, process: subprocess.Popen[str]) -> None:
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.process = process
+
+    def ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """Make one request beside the wire."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body))
+            answer: dict[str, Any] = json.loads(connection.getresponse().read())
+            return answer
+        finally:
+            connection.close()
+
+    def book(self, reference: str = "") -> dict[str, Any]:
+        """Return what it really paid."""
+        return self.ask("GET", f"/book/{reference}" if reference else "/book")
+
+    def kill(self) -> None:
+        """End it without a word."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+
+@contextmanager
+def sandbox(port: int | None = None, **settings: str) -> Iterator[Sandbox]:
+    """Start a sandbox that answers; end it afterwards."""
+    port = port or free_port()
+    process = run(PORT=str(port), **{"SANDBOX_LATENCY": "2", "LATCOM_TIMEOUT": "1s", **settings})
+    started = Sandbox(port, process)
+    try:
+        _until_ready(started)
+        yield started
+    finally:
+        process.kill()
+        process.communicate(timeout=10)
+
+
+def run(**settings: str) -> subprocess.Popen[str]:
+    """Start the process with nothing in its environment but these, and credentials to match."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.Popen(
+        [sys.executable, "-m", "sandbox"],
+        cwd=ROOT,
+        env={**kept, **ACCESS, **settings},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def free_port() -> int:
+    """Return a port that nobody has."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def _until_ready(started: Sandbox) -> None:
+    deadline = time.monotonic() + READY_S_MAX
+    while True:
+        try:
+            assert started.ask("GET", "/health")["status"] == "healthy"
+        except OSError:
+            assert started.process.poll() is None, "the sandbox ended before it was ready"
+            assert time.monotonic() < deadline, "the sandbox is not getting ready"
+            time.sleep(0.02)
+        else:
+            return

@@ -1,0 +1,178 @@
+"""One request on the wire for each call, a bounded answer, and doubt from the first byte on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp.client_proto import ResponseHandler
+from yarl import URL
+
+from services.dispatcher.providers.adapter import NotSent, Unknown
+from services.dispatcher.providers.wire import Reply, Wire
+from tests.contract.providers import peers
+from tests.contract.providers.peers import Peer, until
+from tests.contract.providers.sales import Attempt
+from tests.contract.providers.sandboxes import free_port
+
+METHODS = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "PATCH"]
+OUT_MAX = 16_000_000
+"""What the kernel's buffers may take of a flood; far from all of it."""
+
+
+@pytest.fixture
+async def wire() -> AsyncIterator[Wire]:
+    """A wire with short patience."""
+    made = Wire(connect_timeout_ms=500, answer_timeout_ms=300)
+    yield made
+    await made.close()
+
+
+async def call(
+    wire: Wire, url: str, method: str = "POST", attempt: Attempt | None = None
+) -> Reply | NotSent | Unknown:
+    """Make one paying call."""
+    return await wire.call(
+        method,
+        URL(url) / "pay",
+        headers={"content-type": "application/json"},
+        body=b"" if method in ("GET", "HEAD") else b'{"pay":1}',
+        permit=attempt or Attempt("x"),
+        answer_timeout_ms=300,
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("end", [peers.cuts, peers.resets])
+async def test_an_unanswered_request_is_never_repeated(
+    wire: Wire, method: str, end: peers.Act
+) -> None:
+    """On a fresh connection, and on one that has served before."""
+    async with Peer(end) as fresh, Peer(peers.tells({}), end) as used:
+        assert isinstance(await call(wire, fresh.url, method), Unknown)
+        assert isinstance(await call(wire, used.url, "POST"), Reply)
+        attempt = Attempt("x")
+        assert isinstance(await call(wire, used.url, method, attempt), Unknown)
+        assert len(fresh.requests) == 1
+        assert [seen.method for seen in used.requests] == ["POST", method]
+        assert len(used.connections) == 1, "the second call did reuse the connection"
+        assert (attempt.looked, attempt.sent) == (1, 1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_an_answer_and_is_not_followed(
+    wire: Wire, method: str, status: int
+) -> None:
+    async with Peer(peers.tells({}, status, extra=b"location: /elsewhere\r\n")) as peer:
+        answer = await call(wire, peer.url, method)
+        if method != "HEAD":  # the peer sends a body where there is none: that is not an answer
+            assert isinstance(answer, Reply)
+            assert answer.status == status
+        assert peer.paths() == ["/pay"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_withheld_request_leaves_no_byte(wire: Wire, method: str) -> None:
+    async with Peer(peers.tells({})) as peer:
+        attempt = Attempt("x", False)
+        assert isinstance(await call(wire, peer.url, method, attempt), NotSent)
+        assert (attempt.looked, attempt.sent) == (1, 0)
+        await until(lambda: peer.ended == 1)
+        assert peer.bytes_in == [0]
+
+
+async def test_a_withheld_request_leaves_no_byte_on_a_used_connection(wire: Wire) -> None:
+    async with Peer(peers.tells({})) as peer:
+        await call(wire, peer.url)
+        (before,) = peer.bytes_in
+        assert isinstance(await call(wire, peer.url, attempt=Attempt("x", False)), NotSent)
+        await until(lambda: peer.ended == 1)
+        assert peer.bytes_in == [before]
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        peers.floods,
+        peers.floods_headers,
+        peers.dribbles,
+        peers.stalls_with_100,
+        peers.is_silent,
+        pytest.param(
+            peers.says(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this"), id="short"
+        ),
+        pytest.param(
+            peers.says(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nff\r\nx"), id="half"
+        ),
+        pytest.param(peers.says(b"HTTP/1.1 2000000 OK\r\n\r\n"), id="status"),
+        pytest.param(peers.says(b"SSH-2.0-something\r\n"), id="protocol"),
+        pytest.param(peers.says(b"\x00\xff\xfe"), id="rubbish"),
+    ],
+)
+async def test_a_broken_answer_is_unknown_within_bounds(wire: Wire, act: peers.Act) -> None:
+    async with Peer(act) as peer:
+        assert isinstance(await call(wire, peer.url), Unknown)
+        assert len(peer.requests) == 1
+        assert peer.bytes_out < OUT_MAX
+
+
+async def test_a_packed_answer_is_not_unpacked(wire: Wire) -> None:
+    async with Peer(peers.tells(b"\x1f\x8b", extra=b"content-encoding: gzip\r\n")) as peer:
+        answer = await call(wire, peer.url)
+        assert isinstance(answer, Reply)
+        assert answer.body == b"\x1f\x8b"
+        assert peer.requests[0].headers["accept-encoding"] == "identity"
+
+
+async def test_nobody_there_means_not_sent(wire: Wire) -> None:
+    attempt = Attempt("x")
+    answer = await call(wire, f"http://127.0.0.1:{free_port()}", attempt=attempt)
+    assert isinstance(answer, NotSent)
+    assert attempt.looked == 0
+
+
+async def test_tls_that_fails_or_hangs_means_not_sent(wire: Wire) -> None:
+    async with Peer(peers.is_silent) as peer:
+        url = f"https://127.0.0.1:{peer.port}"
+        assert isinstance(await call(wire, url), NotSent)
+        assert peer.requests == []
+
+
+async def test_an_idle_connection_that_was_closed_is_not_used(wire: Wire) -> None:
+    async with Peer(peers.tells({})) as peer:
+        await call(wire, peer.url)
+        peer.connections[0].close()
+        await until(lambda: not any(kept.is_connected() for kept in _pooled(wire)))
+        assert isinstance(await call(wire, peer.url), Reply)
+        assert len(peer.connections) == 2
+
+
+async def test_what_came_before_the_request_is_no_answer_to_it(wire: Wire) -> None:
+    """A stray 401 would pass for "not processed", and the topup would be paid again."""
+    async with Peer(peers.tells({"ours": True})) as peer:
+        await call(wire, peer.url)
+        await peers.tells({}, 401)(peer, peer.connections[0])
+        attempt = Attempt("x")
+        await until(lambda: _pooled(wire)[0].should_close)
+        assert isinstance(await call(wire, peer.url, attempt=attempt), NotSent)
+        assert (attempt.looked, len(peer.requests)) == (0, 1)
+        answer = await call(wire, peer.url)
+        assert isinstance(answer, Reply)
+        assert answer.status == 200
+
+
+async def test_giving_up_closes_the_connection(wire: Wire) -> None:
+    async with Peer(peers.is_silent) as peer:
+        attempt = Attempt("x")
+        calling = asyncio.create_task(call(wire, peer.url, attempt=attempt))
+        await until(lambda: attempt.sent == 1)
+        calling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calling
+        assert _pooled(wire) == []
+
+
+def _pooled(wire: Wire) -> list[ResponseHandler]:
+    assert wire._session is not None
+    assert wire._session.connector is not None
+    return [kept[0] for pool in wire._session.connector._conns.values() for kept in pool]
