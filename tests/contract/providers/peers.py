@@ -36,8 +36,9 @@ Act = Callable[["Peer", asyncio.StreamWriter], Awaitable[bool]]
 class Peer:
     """Takes requests and acts them out one after the other; the last act is repeated."""
 
-    def __init__(self, *acts: Act) -> None:
+    def __init__(self, *acts: Act, logs_in: Act | None = None) -> None:
         self.acts = list(acts)
+        self._logs_in = logs_in or tells({"access": "token-of-the-peer"})
         self.requests: list[Seen] = []
         self.bytes_in: list[int] = []  # of each connection
         self.ended = 0
@@ -71,7 +72,7 @@ class Peer:
         try:
             while await self._serve(number, reader, writer):
                 pass
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             self.ended += 1
@@ -93,7 +94,7 @@ class Peer:
         method, path, _ = start.split(" ")
         self.requests.append(Seen(method, path, headers, body))
         if path == "/api/dislogin":
-            return await tells({"access": "token-of-the-peer"})(self, writer)
+            return await self._logs_in(self, writer)
         return await self._act()(self, writer)
 
     def _act(self) -> Act:
