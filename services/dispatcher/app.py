@@ -15,8 +15,9 @@ from services.dispatcher.steps import Steps
 from services.dispatcher.upkeep import Upkeep
 from services.dispatcher.worker import Lane
 from shared.bus.beats import Heart
+from shared.bus.messages import Terms
 from shared.bus.reader import GroupReader
-from shared.bus.topups import Terms, Topups
+from shared.bus.topups import Topups
 from shared.contracts.limits import lease_ms
 from shared.contracts.streams import DISPATCHER_GROUP
 from shared.runtime.clock import Clock

@@ -10,8 +10,9 @@ from services.dispatcher.attempts import Right, Sale, new_nonce, read_sale
 from services.dispatcher.providers.adapter import Answer, Provider, Unknown
 from services.dispatcher.rules import Finish, Park, after_inquiry, after_send
 from services.dispatcher.steps import StepFailed, Steps
+from shared.bus.messages import Begun, Outcome, Parking, Work
 from shared.bus.reader import Entry
-from shared.bus.topups import Begun, Outcome, Parking, Topups, Work
+from shared.bus.topups import Topups
 from shared.contracts import events
 from shared.contracts.states import Reason
 from shared.runtime.clock import Clock

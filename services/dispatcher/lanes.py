@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 from services.dispatcher import metrics
-from shared.bus.topups import LaneState, Topups
+from shared.bus.records import LaneState
+from shared.bus.topups import Topups
 
 OPEN = LaneState()
 

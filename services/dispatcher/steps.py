@@ -6,7 +6,8 @@ from typing import Final, TypeVar
 
 import structlog
 
-from shared.bus.topups import Begun, ItemFailed, Outcome, Parking, Terms, Topups, Work
+from shared.bus.messages import Begun, ItemFailed, Outcome, Parking, Terms, Work
+from shared.bus.topups import Topups
 from shared.contracts.errors import NotAccepted, NotDurable, NotKnown, TopupError
 from shared.runtime.batching import Batcher
 
@@ -40,7 +41,7 @@ class Steps:
         async def park(items: Sequence[Parking]) -> list[tuple[str, int] | ItemFailed]:
             return await topups.park(partition, provider, items, terms=terms)
 
-        self._replicated = topups.replicas > 0
+        self._replicated = topups.replicated
         self._begin = Batcher(begin)
         self._finish = Batcher(finish)
         self._park = Batcher(park)

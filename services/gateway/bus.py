@@ -10,7 +10,9 @@ from redis.exceptions import RedisError
 from services.gateway import metrics
 from services.gateway.refusals import MaybeAccepted, Unavailable
 from services.gateway.rules import Order
-from shared.bus.topups import Acceptance, Accepted, ItemFailed, LaneState, Record, Topups
+from shared.bus.messages import Acceptance, Accepted, ItemFailed
+from shared.bus.records import LaneState, Record
+from shared.bus.topups import Topups
 from shared.contracts.catalogue import OFFERS
 from shared.contracts.errors import NotAccepted, NotKnown, Overloaded, PartitionsDiffer
 from shared.contracts.events import encode

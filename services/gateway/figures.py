@@ -6,7 +6,8 @@ import msgspec
 
 from services.gateway.peers import Ledger
 from shared.bus.beats import instances
-from shared.bus.topups import LaneState, Topups
+from shared.bus.records import LaneState
+from shared.bus.topups import Topups
 from shared.contracts.catalogue import OFFERS
 from shared.contracts.money import format_amount
 from shared.contracts.states import State

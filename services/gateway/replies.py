@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from shared.bus.topups import Record
+from shared.bus.records import Record
 from shared.contracts.events import TopupRequested
 from shared.contracts.money import format_amount
 from shared.contracts.peers import TopupRow

@@ -26,7 +26,7 @@ from services.gateway.refusals import (
 from services.gateway.replies import TopupReply
 from services.gateway.requests import Asked
 from services.gateway.rules import Order, read_order
-from shared.bus.topups import Accepted
+from shared.bus.messages import Accepted
 from shared.contracts.ids import mask_phone
 from shared.contracts.limits import BODY_BYTES_MAX
 from shared.contracts.peers import ApiKey, LimitVerdict

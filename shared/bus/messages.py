@@ -1,0 +1,79 @@
+"""What goes into the stream functions, and what comes out: one struct for each kind of item."""
+
+import msgspec
+
+from shared.contracts.states import State
+
+
+class ItemFailed(msgspec.Struct, frozen=True):
+    """One item of a batch failed by itself; nothing is known to be wrong with the others."""
+
+    text: str
+
+
+class Acceptance(msgspec.Struct, frozen=True, kw_only=True):
+    """A topup to accept; `key_hash` is empty where the merchant gave no key."""
+
+    id: str
+    fingerprint: str
+    key_hash: str
+    body: bytes
+
+
+class Accepted(msgspec.Struct, frozen=True, array_like=True):
+    """`accepted`, `replayed` or `mismatch`; the id is that of the first accept."""
+
+    status: str
+    id: str
+    accepted_at_ms: int | None
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivered lane entry for which an attempt is to begin under a new nonce."""
+
+    id: str
+    entry: str
+    key_hash: str
+    nonce: str
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """The answer to `begin`; `after_ms` is the lease granted, or when to ask again."""
+
+    status: str
+    after_ms: int = 0
+    attempt: int = 0
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a lane's provider is, as far as the functions care."""
+
+    kind: str  # neither, inquiry, dedupes, dedupes+inquiry
+    lease_ms: int
+    quarantine_ms: int
+    dedupe_window_ms: int
+    refusal_covers: bool
+    hold_ms: int
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How an attempt settles its topup."""
+
+    id: str
+    key_hash: str
+    nonce: str
+    to: State
+    reason: str
+    provider_reference: str
+    evidence: bytes
+
+
+class Parking(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt that will be tried again, or asked about, later."""
+
+    id: str
+    key_hash: str
+    nonce: str
+    delay_ms: int
+    why: str  # no, not_sent, unknown, not_found, hold
+    reason: str
