@@ -22,7 +22,7 @@ from ops.servers.wheels import wheel_folder
 OUTSIDE: Final = Path("/var/lib/topup")
 
 _MADE_FOR: Final = "made-for"
-_FORGOTTEN_S: Final = 3_600
+_FORGOTTEN_S: Final = 600
 INSTEAD: Final = "set DATABASE_URL, for example postgresql://user:password@host:5432/topup"
 
 
@@ -33,6 +33,8 @@ def private_place(making: Path, account: Account | None) -> Path:
         place = _outside(making.parent) / f"topup-{chance.token_hex(8)}"
         making.symlink_to(place)
     place.mkdir(mode=0o700)
+    if making.is_symlink():
+        remember(place, making)
     if account is not None:
         os.chown(place, account.uid, account.gid)
     return place
@@ -73,7 +75,7 @@ def _remove_if_forgotten(place: Path) -> None:
     try:
         made_for = Path((place / _MADE_FOR).read_text())
         is_old = place.stat().st_mtime < time.time() - _FORGOTTEN_S
-        led_to = made_for.is_symlink() and made_for.readlink() == place / "data"
+        led_to = made_for.is_symlink() and made_for.readlink() in {place, place / "data"}
     except OSError:
         return
     if is_old and not led_to:
