@@ -40,6 +40,7 @@ class LedgerStand:
             unresolved_volume={},
         )
         self.silent = False
+        self.lists_given = 0
         self.url = ""
         self._runner: web.AppRunner | None = None
 
@@ -68,6 +69,7 @@ class LedgerStand:
         await self._runner.cleanup()
 
     async def _keys(self, _request: web.Request) -> web.Response:
+        self.lists_given += 1
         return self._answer(KeySnapshot(self.keys, self.as_of))
 
     async def _topup(self, request: web.Request) -> web.Response:

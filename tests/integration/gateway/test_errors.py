@@ -1,5 +1,6 @@
 """The API's error table, row by row, over real HTTP."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from io import BytesIO
 from typing import Any
@@ -155,3 +156,19 @@ async def test_a_large_body_is_refused_unread(home: House, gateway: str) -> None
     answer = await ask(home, gateway, {"data": BytesIO(b" " * 3_000_000)})
     assert answer.status == 413
     assert answer.headers["connection"] == "close"
+
+
+async def test_who_sends_before_it_listens_still_hears_why(gateway: str) -> None:
+    """A close on unread bytes would reset the answer away."""
+    size = 200_000
+    host, port = gateway.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST {TOPUP} HTTP/1.1\r\nhost: x\r\nx-api-key: {SECRET}\r\ncontent-type: {JSON}\r\n"
+    writer.write(f"{head}content-length: {size}\r\n\r\n".encode())
+    for _ in range(size // 1_000):
+        writer.write(b" " * 1_000)
+        await writer.drain()
+    assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+    assert await reader.read()  # to its orderly end
+    writer.close()
+    await writer.wait_closed()

@@ -38,6 +38,20 @@ async def test_a_revoked_key_stops(home: House, gateway: str, redis: Client) -> 
     await until_status(home, gateway, 202)
 
 
+async def test_a_revocation_outlives_an_older_list(home: House, redis: Client) -> None:
+    """A list made before the announcement does not bring the key back."""
+    gateway = await home.gateway(key_stale_max_ms=1_000)  # renewed each third of it
+    await announce(redis, api_key(active=False))
+    await until_status(home, gateway, 401)
+    given = home.ledger.lists_given
+
+    async def renewed() -> bool:
+        assert (await home.post(gateway)).status == 401
+        return home.ledger.lists_given > given + 1
+
+    await home.until(renewed)
+
+
 async def test_a_new_key_works_without_a_restart(home: House, gateway: str, redis: Client) -> None:
     """As soon as it is announced."""
     await announce(redis, api_key("new"))

@@ -108,6 +108,17 @@ async def test_many_repeats_at_once_are_one_topup(home: House) -> None:
     assert (await home.admin(gateways[0], "queue-stats")).json["total"] == 1
 
 
+async def test_our_own_repeat_is_no_replay(
+    home: House, gateway: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An accept whose answer was lost is repeated with the same id: the merchant made one."""
+    monkeypatch.setattr("services.gateway.app.uuid7", lambda: BOOKED.topup_id)
+    first, again = await home.post(gateway), await home.post(gateway)
+    assert again.status == 202
+    assert again.json == first.json
+    assert "Idempotent-Replayed" not in again.headers
+
+
 async def test_without_a_key_each_request_is_a_topup(home: House, gateway: str) -> None:
     """Fifty at once are fifty."""
     answers = await asyncio.gather(*(home.post(gateway) for _ in range(50)))
