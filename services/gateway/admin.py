@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from services.gateway.bus import RETRY_AFTER
 from services.gateway.figures import Figures
 from services.gateway.peers import PeerSilent
 from services.gateway.refusals import Forbidden, Unauthorized, Unavailable
@@ -51,4 +50,4 @@ class Admin:
 
 
 def _unavailable(what: str) -> Unavailable:
-    return Unavailable(f"{what} cannot be asked right now; ask again", headers=RETRY_AFTER)
+    return Unavailable(f"{what} cannot be asked right now; ask again")

@@ -23,6 +23,7 @@ from shared.bus.beats import Heart
 from shared.bus.topups import Topups
 from shared.contracts.catalogue import OFFERS
 from shared.contracts.errors import NotAccepted, NotKnown
+from shared.runtime.background import end
 from shared.runtime.clock import Clock
 from shared.runtime.crashpoints import crash_points
 from shared.runtime.instance import Instance
@@ -84,9 +85,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Let go of everything; the listener has answered its last request already."""
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await end(self._background)
         if self._background:
             try:
                 await self._heart.stop()

@@ -23,7 +23,6 @@ from shared.runtime.clock import Clock
 PAUSE_S_MIN: Final = 0.05
 PAUSE_S_MAX: Final = 0.4
 LANES_S_MAX: Final = 1.0
-RETRY_AFTER: Final = {"retry-after": "1"}
 
 log = structlog.get_logger()
 
@@ -93,9 +92,7 @@ class Bus:
         try:
             return await self._looking[self._partition(customer_id)](topup_id)
         except (NotAccepted, NotKnown, Overloaded, RedisError) as error:
-            raise Unavailable(
-                "The topup cannot be looked up right now; ask again", headers=RETRY_AFTER
-            ) from error
+            raise Unavailable("The topup cannot be looked up right now; ask again") from error
 
     async def lane_open(self, customer_id: str, provider: str) -> bool:
         """Tell whether the lane is open, as of at most a second ago; open where that is unsure."""
@@ -139,15 +136,13 @@ def _answered(reply: Accepted | ItemFailed) -> Accepted:
 def _nothing() -> Unavailable:
     return Unavailable(
         "Nothing was accepted: the topup could not be made durable. "
-        "Repeat it, with the same Idempotency-Key",
-        headers=RETRY_AFTER,
+        "Repeat it, with the same Idempotency-Key"
     )
 
 
 def _maybe(topup_id: str) -> MaybeAccepted:
     return MaybeAccepted(
-        "It is not known whether the topup was accepted. Repeat it with the same "
-        "Idempotency-Key (or ask for topup_id): it is then never paid twice",
-        headers=RETRY_AFTER,
+        "It is not known whether the topup was accepted. Ask for topup_id, or repeat it with the "
+        "same Idempotency-Key; a repeat without one may be a second topup",
         members={"topup_id": topup_id},
     )

@@ -59,12 +59,23 @@ class _Peer:
             await self._open.close()
 
     async def _ask(
-        self, method: str, path: str, kind: type[AnswerT], body: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        kind: type[AnswerT],
+        *,
+        body: bytes | None = None,
+        query: Mapping[str, str] | None = None,
     ) -> AnswerT | None:
         """Return the answer; None where there is no such thing."""
         try:
             async with self._session.request(
-                method, self._url + path, data=body, headers=_JSON, allow_redirects=False
+                method,
+                self._url + path,
+                data=body,
+                params=query,
+                headers=_JSON,
+                allow_redirects=False,
             ) as response:
                 answer = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -95,11 +106,11 @@ class Ratelimiter(_Peer):
         """
         body = msgspec.json.encode(request)
         try:
-            reply = await self._ask("POST", LIMIT_PATH, LimitReply, body)
+            reply = await self._ask("POST", LIMIT_PATH, LimitReply, body=body)
         except PeerSilent as error:
             if not isinstance(error.__cause__, aiohttp.ServerDisconnectedError):
                 raise
-            reply = await self._ask("POST", LIMIT_PATH, LimitReply, body)
+            reply = await self._ask("POST", LIMIT_PATH, LimitReply, body=body)
         if reply is None or len(reply.verdicts) != len(request.checks):
             raise PeerSilent(f"{LIMIT_PATH}: not a verdict for each check")
         return reply
@@ -115,9 +126,10 @@ class Ledger(_Peer):
         """Return all keys; raises PeerSilent as all of these do."""
         return _present(await self._ask("GET", KEYS_PATH, KeySnapshot), KEYS_PATH)
 
-    async def topup(self, topup_id: str) -> TopupRow | None:
-        """Return the topup as it is booked; None if the ledger has never seen it."""
-        return await self._ask("GET", TOPUP_PATH.format(topup_id=topup_id), TopupRow)
+    async def topup(self, topup_id: str, *, customer_id: str) -> TopupRow | None:
+        """Return the customer's topup as it is booked; None if it has no such one."""
+        path = TOPUP_PATH.format(topup_id=topup_id)
+        return await self._ask("GET", path, TopupRow, query={"customer_id": customer_id})
 
     async def totals(self) -> Totals:
         """Return the figures of the admin's metrics."""

@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from services.gateway import replies
-from services.gateway.bus import RETRY_AFTER, Bus
+from services.gateway.bus import Bus
 from services.gateway.keys import Keyring
 from services.gateway.limits import Limits
 from services.gateway.peers import Ledger, PeerSilent
@@ -112,9 +112,8 @@ class TopupRoutes:
     def _who(self, asked: Asked, *, scope: str) -> ApiKey:
         if self._keyring.is_stale:
             raise Unavailable(
-                "Nothing was accepted: API keys cannot be checked right now. Repeat it later, "
-                "with the same Idempotency-Key",
-                headers=RETRY_AFTER,
+                "Nothing was accepted: API keys cannot be checked right now. "
+                "Repeat it later, with the same Idempotency-Key"
             )
         key = self._keyring.find(asked.headers.get("x-api-key", ""))
         if key is None:
@@ -162,12 +161,10 @@ class TopupRoutes:
             lane_open = await self._bus.lane_open(customer_id, record.lane)
             return replies.of_record(record, lane_open=lane_open)
         try:
-            row = await self._ledger.topup(topup_id)
+            row = await self._ledger.topup(topup_id, customer_id=customer_id)
         except PeerSilent as error:
-            raise Unavailable(
-                "The topup cannot be looked up right now; ask again", headers=RETRY_AFTER
-            ) from error
-        return None if row is None or row.customer_id != customer_id else replies.of_row(row)
+            raise Unavailable("The topup cannot be looked up right now; ask again") from error
+        return None if row is None else replies.of_row(row)
 
 
 def limit_headers(verdict: LimitVerdict, limit: int) -> dict[str, str]:
@@ -198,7 +195,6 @@ def _accepted_unseen(topup_id: str) -> MaybeAccepted:
     return MaybeAccepted(
         "The topup was accepted, but cannot be shown right now. Ask for it by topup_id, "
         "or repeat it with the same Idempotency-Key",
-        headers=RETRY_AFTER,
         members={"topup_id": topup_id},
     )
 
@@ -212,5 +208,5 @@ def _log_accepted(asked: Asked, accepted: Accepted, order: Order) -> None:
         provider=request.provider,
         amount_minor=request.amount_minor,
         phone=mask_phone(request.phone),
-        request_id=asked.request_id,
+        **({"request_id": asked.request_id} if asked.request_id else {}),
     )

@@ -80,6 +80,8 @@ def render(
         media = b"application/json"
         body = _encoder.encode({"success": False, "error": text, **extra})
     headers = [(b"content-type", media), (b"error-code", said_code(code).encode())]
+    if problem.status == 503:  # noqa: PLR2004 - HTTP
+        headers.append((b"retry-after", b"1"))
     return problem.status, headers, body
 
 

@@ -74,7 +74,8 @@ class LedgerStand:
 
     async def _topup(self, request: web.Request) -> web.Response:
         row = self.rows.get(request.match_info["topup_id"])
-        return self._answer(row) if row or self.silent else web.Response(status=404)
+        theirs = row is not None and row.customer_id == request.query["customer_id"]
+        return self._answer(row) if theirs or self.silent else web.Response(status=404)
 
     async def _totals(self, _request: web.Request) -> web.Response:
         return self._answer(self.totals)
