@@ -20,6 +20,7 @@ from shared.bus.reader import GroupReader
 from shared.bus.topups import Topups
 from shared.contracts.limits import lease_ms
 from shared.contracts.streams import DISPATCHER_GROUP
+from shared.runtime.background import end
 from shared.runtime.clock import Clock
 from shared.runtime.crashpoints import crash_points
 from shared.runtime.instance import Instance
@@ -86,9 +87,7 @@ class Dispatcher:
         self._draining.set()
         await asyncio.gather(*self._reading)
         await asyncio.gather(*(lane.drain() for lane in self._lanes))
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await end(self._background)
         if self._background:
             await self._heart.stop()
         for provider in self._providers.values():
