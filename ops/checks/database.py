@@ -7,6 +7,8 @@ import psycopg
 
 from ops.checks.finding import Finding
 from ops.connections import setting
+from services.ledger.migrations import missing, shipped
+from shared.contracts.errors import TopupError
 
 _CONNECT_S_MAX: Final = 5
 _POOL: Final = "100"
@@ -26,6 +28,7 @@ def check_database(environ: Mapping[str, str]) -> Iterable[Finding]:
             yield _durable(connection)
             yield _room(connection, setting("DATABASE_POOL_SIZE", environ) or _POOL)
             yield _indexes(connection)
+            yield _schema(connection)
     except psycopg.Error as problem:
         said = str(problem).strip().splitlines()[0]
         yield Finding("database", f"cannot be used: {said}", "start it, or correct DATABASE_URL")
@@ -61,6 +64,21 @@ def _indexes(connection: psycopg.Connection[Any]) -> Finding:
         f"{', '.join(invalid)} was never finished",
         "run `topup migrate`, or REINDEX INDEX CONCURRENTLY it",
     )
+
+
+def _schema(connection: psycopg.Connection[Any]) -> Finding:
+    try:
+        applied = dict(connection.execute("SELECT number, sha256 FROM migrations").fetchall())
+    except psycopg.errors.UndefinedTable:
+        applied = {}
+    try:
+        pending = missing(applied, shipped())
+    except TopupError as problem:
+        return Finding("schema", str(problem), "put the file back as it was")
+    if not pending:
+        return Finding("schema", "up to date")
+    names = ", ".join(migration.name for migration in pending)
+    return Finding("schema", f"not yet applied: {names}", "run `topup migrate`")
 
 
 def _show(connection: psycopg.Connection[Any], name: str) -> str:

@@ -10,6 +10,7 @@ import msgspec
 from ops.supervisor.folder import Folder, read_assignments, write_private
 
 CUSTOMER_ID: Final = "ENVIADESPENSA_001"
+MERCHANT: Final = "enviadespensa"
 _PREFIX_LENGTH: Final = 12
 
 
@@ -25,6 +26,7 @@ class Demo(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.encode(
             {
                 "customer_id": CUSTOMER_ID,
+                "merchant": MERCHANT,
                 "key_sha256": hashlib.sha256(self.api_key.encode()).hexdigest(),
                 "prefix": self.api_key[:_PREFIX_LENGTH],
             }

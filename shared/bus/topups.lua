@@ -1,5 +1,5 @@
 #!lua name=topups1
--- minor 1
+-- minor 2
 -- The life of a topup: every step that changes its record, its stream entries or its lane.
 --
 -- KEYS of every function, unless it says otherwise:
@@ -18,9 +18,10 @@ local HELD_RECHECK_MS = 5000
 local HOLD_MS_MAX = 60000
 local FIELDS = { 'v', 'state', 'lane', 'body', 'fingerprint', 'key', 'accepted_at', 'deliver_before',
   'entry', 'owner', 'nonce', 'mode', 'lease_until', 'attempt', 'first_send_at', 'doubt',
-  'quarantine_until', 'seq', 'reason' }
+  'quarantine', 'quarantine_until', 'seq', 'reason' }
 local NUMBERS = { 'v', 'accepted_at', 'deliver_before', 'lease_until', 'attempt', 'first_send_at',
-  'quarantine_until', 'seq' }
+  'quarantine', 'quarantine_until', 'seq' }
+local DEFINITE_NO = { no = true, not_sent = true, hold = true }
 
 local function now_ms()
   local t = redis.call('TIME')
@@ -111,7 +112,8 @@ local function settle(c, i, id, r, to, reason, reference, evidence, window)
   if reference ~= '' then redis.call('HSET', record_key(c, i), 'outcome', reference) end
   move(c, i, r, to)
   if is_final(to) then
-    redis.call('HDEL', record_key(c, i), 'deliver_before', 'first_send_at', 'quarantine_until')
+    redis.call('HDEL', record_key(c, i), 'deliver_before', 'first_send_at', 'quarantine',
+      'quarantine_until')
     redis.call('PEXPIRE', record_key(c, i), window)
     if r.key ~= '' then redis.call('PEXPIRE', key_record_key(c, i), window) end
   else
@@ -139,8 +141,8 @@ local function write_lane(lanes, provider, lane)
   return lane
 end
 
-local function hold_lane(lanes, provider, lane, reason, by, now, held_until)
-  return write_lane(lanes, provider, { state = 'held', reason = reason, by = by, holds = (lane.holds or 0) + 1,
+local function hold_lane(lanes, provider, lane, reason, by, now, held_until, holds)
+  return write_lane(lanes, provider, { state = 'held', reason = reason, by = by, holds = holds,
     since = lane.state == 'open' and now or lane.since or now, ['until'] = held_until })
 end
 
@@ -180,7 +182,8 @@ local function tell_lane(c, id, says, reason, hold_ms)
   elseif (says == 'hold' and lane.state == 'open') or probed then
     local length = math.min(hold_ms * 2 ^ (lane.holds or 0), HOLD_MS_MAX)
     local why = says == 'hold' and reason or lane.reason
-    c.lane_state = hold_lane(c.lanes, c.provider, lane, why, 'provider', c.now, c.now + length)
+    c.lane_state = hold_lane(c.lanes, c.provider, lane, why, 'provider', c.now, c.now + length,
+      (lane.holds or 0) + 1)
   end
 end
 
@@ -321,7 +324,10 @@ local function begin(keys, args)
       acknowledge(c, entry)
       return { 'duplicate' }
     end
-    r.lease_until = math.min(r.lease_until, c.now + lease) -- the clock may have gone back
+    if r.lease_until > c.now + lease then -- the clock has gone back
+      r.lease_until = c.now + lease
+      redis.call('HSET', record_key(c, i), 'lease_until', text(r.lease_until))
+    end
     if r.state == 'active' and not take_over(i, r) then return { 'busy', r.lease_until - c.now } end
     if expire_if_due(c, i, id, r, window) then return { 'expired' } end
     local mode = next_mode(c, r, kind, lease, dedupe_window)
@@ -332,7 +338,10 @@ local function begin(keys, args)
     if not pass(c, id, lease) then return { 'held', HELD_RECHECK_MS } end
     redis.call('HSET', record_key(c, i), 'owner', owner, 'nonce', nonce, 'mode', mode,
       'lease_until', text(c.now + lease), 'attempt', r.attempt + 1)
-    if mode == 'send' then redis.call('HSETNX', record_key(c, i), 'first_send_at', text(c.now)) end
+    if mode == 'send' then
+      redis.call('HSETNX', record_key(c, i), 'first_send_at', text(c.now))
+      redis.call('HSET', record_key(c, i), 'quarantine', text(quarantine))
+    end
     move(c, i, r, 'active')
     return { mode, lease, r.attempt + 1 }
   end)
@@ -347,8 +356,9 @@ local function decide(r, nonce, to, covers)
     return nil, r.nonce == nonce and 'ok' or 'settled'
   end
   if to == 'succeeded' then return to end -- from anyone, at once: money did leave
-  if to == 'failed' and r.doubt == nonce and r.mode ~= 'send' then return to end -- it speaks, late
-  if r.state == 'unresolved' and r.nonce == nonce and to == 'unresolved' then return nil, 'ok' end
+  local no_other_send = r.mode ~= 'send' or r.nonce == nonce
+  if to == 'failed' and r.doubt == nonce and no_other_send then return to end -- it speaks, late
+  if r.state == 'unresolved' and r.nonce == nonce then return nil, 'ok' end
   if r.state ~= 'active' or r.nonce ~= nonce then return nil, 'fenced' end
   if to == 'failed' and r.mode == 'send' and r.doubt ~= '' and not covers then return 'unresolved' end
   if to == 'failed' and r.mode == 'inquire' then return nil, 'not_yet' end
@@ -374,6 +384,7 @@ local function finish(keys, args)
     local settled, reply = decide(r, nonce, to, covers)
     if reply == 'contradiction' then copy_to_dead(c, id, 'contradiction', evidence) end
     if not settled then return { reply, r.state } end
+    if own and to == 'unresolved' then suspect(c, i, r, c.now, r.quarantine) end
     settle(c, i, id, r, settled, reason, reference, evidence, window)
     if own then tell_lane(c, id, to == 'unresolved' and 'silent' or 'fine', reason, hold_ms) end
     return { 'ok', settled }
@@ -400,8 +411,9 @@ local function park(keys, args)
       return { r.state == 'waiting' and r.nonce == nonce and 'ok' or 'fenced', 0 }
     end
     local due = c.now + tonumber(delay)
-    if why == 'unknown' and r.mode == 'send' then suspect(c, i, r, c.now, quarantine) end
-    if why == 'not_found' then
+    if r.mode == 'send' and not DEFINITE_NO[why] then
+      suspect(c, i, r, c.now, quarantine)
+    elseif why == 'not_found' then
       if r.mode == 'inquire_final' then
         redis.call('HDEL', record_key(c, i), 'doubt', 'quarantine_until')
       else
@@ -482,18 +494,20 @@ end
 -- hold: nothing of the lane starts any more.  KEYS lanes  ARGV provider reason by until_ms|''
 local function hold(keys, args)
   local provider, reason, by, held_until = unpack(args)
-  hold_lane(keys[1], provider, lane_of(keys[1], provider), reason, by, now_ms(), tonumber(held_until))
+  local lane = lane_of(keys[1], provider)
+  hold_lane(keys[1], provider, lane, reason, by, now_ms(), tonumber(held_until), lane.holds or 0)
   return redis.status_reply('OK')
 end
 
 -- release: the lane is open again.  KEYS lanes  ARGV provider by
 local function release(keys, args)
-  open_lane(keys[1], args[1], now_ms(), args[2])
+  if lane_of(keys[1], args[1]).state ~= 'open' then open_lane(keys[1], args[1], now_ms(), args[2]) end
   return redis.status_reply('OK')
 end
 
 -- bury: an entry that code can't handle; its record never stays open.
--- ARGV window_ms n x (id entry reason payload)     reply { failed|unresolved|settled|lost|newer }
+-- ARGV window_ms n x (id entry reason payload)
+-- reply { failed|unresolved|settled|duplicate|lost|newer }
 local function bury(keys, args)
   local c = context(keys, (#args - 1) / 4)
   return each(c, function(i)
@@ -504,8 +518,9 @@ local function bury(keys, args)
     if r and (is_final(r.state) or r.state == 'unresolved') then return { 'settled' } end
     copy_to_dead(c, id, reason, payload)
     if not r then return { 'lost' } end
+    if entry ~= r.entry then return { 'duplicate' } end
     local doubtful = r.doubt ~= '' or (r.state == 'active' and r.mode == 'send')
-    if r.state == 'active' and r.mode == 'send' then suspect(c, i, r, r.lease_until, 0) end
+    if r.state == 'active' and r.mode == 'send' then suspect(c, i, r, r.lease_until, r.quarantine) end
     settle(c, i, id, r, doubtful and 'unresolved' or 'failed', 'unreadable', '', '', args[1])
     return { doubtful and 'unresolved' or 'failed' }
   end)
@@ -556,6 +571,9 @@ local function trim(keys, args)
     local group = as_map(flat)
     groups[group.name] = group
   end
+  for at = 2, #args do
+    if not groups[args[at]] then return -1 end
+  end
   local function older(a, b)
     local a_ms, a_seq = string.match(a, '^(%d+)-(%d+)$')
     local b_ms, b_seq = string.match(b, '^(%d+)-(%d+)$')
@@ -563,9 +581,8 @@ local function trim(keys, args)
     return tonumber(a_seq) < tonumber(b_seq)
   end
   local floor = text(now_ms() - tonumber(args[1])) .. '-0'
-  for at = 2, #args do
-    if not groups[args[at]] then return -1 end
-    local oldest = redis.call('XPENDING', keys[1], args[at])[2] or groups[args[at]]['last-delivered-id']
+  for name, group in pairs(groups) do
+    local oldest = redis.call('XPENDING', keys[1], name)[2] or group['last-delivered-id']
     if older(oldest, floor) then floor = oldest end
   end
   return redis.call('XTRIM', keys[1], 'MINID', floor)

@@ -1,0 +1,178 @@
+"""Joins the parts of a ledger; opens nothing until it is told to."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import psycopg
+import structlog
+from redis.exceptions import RedisError
+
+from services.ledger.books import Books
+from services.ledger.customers import Customers
+from services.ledger.database import Database, said
+from services.ledger.http import query_app
+from services.ledger.migrations import applied, missing, shipped
+from services.ledger.settings import LedgerSettings
+from services.ledger.store import Past
+from services.ledger.upkeep import Upkeep
+from services.ledger.worker import Bookkeeper
+from shared.bus.beats import Heart
+from shared.bus.reader import GroupReader
+from shared.bus.topups import Topups
+from shared.contracts.catalogue import OFFERS
+from shared.contracts.errors import NotAccepted, NotKnown, TopupError
+from shared.contracts.streams import LEDGER_GROUP
+from shared.runtime.clock import Clock
+from shared.runtime.crashpoints import CrashPoint, crash_points
+from shared.runtime.instance import Instance
+from shared.runtime.redis import connect, connect_blocking
+from shared.web.checks import queue_check, redis_check
+from shared.web.health import Condition, Health
+from shared.web.listener import Listener
+
+log = structlog.get_logger()
+
+RETRY_S: Final = 0.2
+PASSING: Final = (psycopg.OperationalError, RedisError, OSError, NotAccepted, NotKnown)
+
+
+class SchemaBehind(TopupError):
+    """The database lacks migrations of this version; apply them, then start again."""
+
+    code = "schema_behind"
+
+
+class Ledger:
+    """One replica: a bookkeeper for each partition, the read API, a heart, and upkeep."""
+
+    def __init__(self, settings: LedgerSettings, instance: Instance, clock: Clock) -> None:
+        partitions = settings.stream_partitions
+        self._client = connect(settings.redis_url)
+        self._blocking = connect_blocking(settings.redis_url, connections_max=partitions + 1)
+        self._database = Database(
+            settings.database_url, connections_max=settings.database_pool_size
+        )
+        self._topups = Topups(self._client, partitions=partitions, window_ms=0)
+        self._draining = asyncio.Event()
+        crash = crash_points(settings.crash_at, environment=settings.environment)
+        self._bookkeepers = [
+            self._bookkeeper(partition, instance, clock, crash) for partition in range(partitions)
+        ]
+        self._heart = Heart(
+            self._client,
+            instance,
+            clock,
+            partitions=partitions,
+            interval_ms=settings.heartbeat_ms,
+            say=self._say,
+        )
+        self._upkeep = Upkeep(
+            self._topups,
+            self._bookkeepers,
+            self._database,
+            providers=list(OFFERS),
+            retention_ms=settings.stream_retention_ms,
+        )
+        self._working: list[asyncio.Task[None]] = []
+        self._background: list[asyncio.Task[None]] = []
+        past = Past(self._database, clock, timezone=settings.timezone)
+        app = query_app(past, Customers(self._database, self._client))
+        drain_s = settings.drain_timeout_ms / 1_000
+        self.listeners = [Listener(app, host=settings.host, port=settings.port, drain_s=drain_s)]
+        self.health = Health(
+            instance,
+            clock,
+            checks={
+                "database": self._check_database,
+                "redis": redis_check(self._client),
+                "queue": queue_check(self._topups),
+            },
+            # without Redis nothing new comes, but what is booked can still be asked
+            essential=frozenset({"database"}),
+        )
+
+    async def open(self) -> None:
+        """Wait for both servers, check the schema, make the streams, beat, then read.
+
+        Raises:
+            SchemaBehind: migrations are missing.
+            PartitionsDiffer: the streams were made with another partition count.
+        """
+        await self._database.open()
+        await _reached("database", self._check_schema)
+        await _reached("redis", self._prepare)
+        self._background = [
+            asyncio.create_task(self._heart.run()),
+            asyncio.create_task(self._database.watch()),
+        ]
+        self._working = [
+            asyncio.create_task(self._upkeep.run(self._draining)),
+            *(asyncio.create_task(bookkeeper.run()) for bookkeeper in self._bookkeepers),
+        ]
+
+    async def close(self) -> None:
+        """Read no more, book and acknowledge what is in hand, then leave the living."""
+        self._draining.set()
+        await asyncio.gather(*self._working)
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        if self._background:
+            await self._heart.stop()
+        await self._database.close()
+        await self._client.aclose()
+        await self._blocking.aclose()
+
+    def _bookkeeper(
+        self, partition: int, instance: Instance, clock: Clock, crash: CrashPoint
+    ) -> Bookkeeper:
+        return Bookkeeper(
+            partition,
+            topups=self._topups,
+            providers=list(OFFERS),
+            reader=GroupReader(
+                self._client, self._blocking, group=LEDGER_GROUP, consumer=instance.owner
+            ),
+            client=self._client,
+            books=Books(self._database),
+            clock=clock,
+            draining=self._draining,
+            crash=crash,
+        )
+
+    async def _check_schema(self) -> None:
+        async with self._database.connection() as connection:
+            there = await applied(connection)
+        behind = missing(there, shipped())
+        if behind:
+            raise SchemaBehind(f"{behind[0].name} is not applied; run: topup migrate")
+
+    async def _prepare(self) -> None:
+        for provider in OFFERS:
+            await self._topups.prepare(provider)
+        await self._heart.beat()
+
+    async def _check_database(self) -> Condition:
+        await self._database.ping()
+        return Condition(connected=True, status="healthy")
+
+    def _say(self) -> dict[str, Any]:
+        return {"database": {"connected": self._database.connected}}
+
+
+async def _reached(server: str, ask: Callable[[], Awaitable[None]]) -> None:
+    told = False
+    while True:
+        try:
+            return await ask()
+        except PASSING as problem:
+            if not told:
+                log.warning("server_not_reached", server=server, problem=said(problem))
+            told = True
+            await asyncio.sleep(RETRY_S)
+
+
+def build(settings: LedgerSettings, instance: Instance, clock: Clock) -> Ledger:
+    """Return a ledger ready to be opened."""
+    return Ledger(settings, instance, clock)

@@ -1,0 +1,101 @@
+"""Connections to PostgreSQL: a pool that opens as needed, and what every connection must be."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import psycopg
+import structlog
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool
+
+log = structlog.get_logger()
+
+WAIT_S_MAX: Final = 2.0
+PING_S_MAX: Final = 1.0
+PING_EACH_S: Final = 1.0
+_SESSION: Final = """
+    SELECT set_config('timezone', 'UTC', false),
+           set_config('lock_timeout', '10s', false),
+           set_config('statement_timeout', '30s', false),
+           set_config('idle_in_transaction_session_timeout', '30s', false),
+           CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
+                THEN set_config('synchronous_commit', 'on', false) END
+"""
+"""An acknowledged entry is gone: its commit is on disk, whatever the role's default is."""
+
+Connection = psycopg.AsyncConnection[TupleRow]
+Pool = AsyncConnectionPool[Connection]
+
+
+class Database:
+    """The ledger's database, and whether it answered the last time that anybody asked."""
+
+    def __init__(self, url: str, *, connections_max: int) -> None:
+        self.connected = False
+        self._pool: Pool = AsyncConnectionPool(
+            url,
+            kwargs={"autocommit": True, "connect_timeout": 5},
+            min_size=1,
+            max_size=connections_max,
+            open=False,
+            configure=_configure,
+            check=AsyncConnectionPool.check_connection,
+            timeout=WAIT_S_MAX,
+            reconnect_timeout=WAIT_S_MAX,  # its pauses double: short, or it sleeps on
+            name="ledger",
+        )
+
+    async def open(self) -> None:
+        """Start to connect; does not wait for it."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection in autocommit.
+
+        Raises:
+            psycopg.OperationalError: none can be had, or it broke.
+        """
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except psycopg.OperationalError:
+            self.connected = False
+            raise
+        self.connected = True
+
+    async def ping(self) -> None:
+        """Ask for nothing; raises as `connection`."""
+        async with self.connection() as connection:
+            await connection.execute("SELECT 1")
+
+    async def watch(self) -> None:
+        """Keep `connected` true to life, also while there is nothing to book; until cancelled."""
+        while True:
+            was = self.connected
+            try:
+                async with asyncio.timeout(PING_S_MAX):
+                    await self.ping()
+            except (psycopg.Error, OSError) as problem:
+                self.connected = False
+                if was:
+                    log.warning("database_lost", problem=said(problem))
+            else:
+                if not was:
+                    log.info("database_reached")
+            await asyncio.sleep(PING_EACH_S)
+
+
+def said(problem: BaseException) -> str:
+    """Return the first line of what a server or driver says: it never holds the password."""
+    return (str(problem).strip() or type(problem).__name__).splitlines()[0]
+
+
+async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:
+    await connection.execute(_SESSION)

@@ -1,0 +1,151 @@
+"""From a stream entry's bytes to a request or an outcome, or a named refusal of them."""
+
+import re
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from shared.contracts.errors import TopupError
+from shared.contracts.events import Evidence, TopupRequested, decode_evidence, decode_request
+from shared.contracts.states import SETTLED, State
+
+_TOPUP_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NUMBER: Final = re.compile(rb"[0-9]{1,15}")
+_AT_MS_MAX: Final = 253_402_300_799_999  # the end of the year 9999
+_AMOUNT_MINOR_MAX: Final = 2**63 - 1
+_SEQ_MAX: Final = 2
+_TEXT_MAX: Final = 255  # what is indexed must fit an index
+_NO_NUL: Final = str.maketrans({"\x00": "\ufffd"})  # the one character that PostgreSQL refuses
+
+
+class Unreadable(TopupError):
+    """Nobody can book this entry; copy it to the dead stream with the reason, and go on."""
+
+    code = "unreadable"
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for; both kinds of entry bring it. `digest` tells two contents apart."""
+
+    topup_id: str
+    body: TopupRequested
+    raw: bytes
+    accepted_at_ms: int
+    digest: bytes
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of it, as outcome number `seq`."""
+
+    request: Request
+    seq: int
+    state: State
+    reason: str | None
+    evidence: Evidence | None
+    raw_evidence: bytes
+    settled_at_ms: int
+    entry: str
+    digest: bytes
+
+
+Fields = Mapping[str, bytes]
+
+
+def read_request(fields: Fields) -> Request:
+    """Return the request that an entry of a lane, or of the outcomes, carries.
+
+    Raises:
+        Unreadable: a field is missing or is not what it should be.
+    """
+    topup_id = _text(fields, "id")
+    if not _TOPUP_ID.fullmatch(topup_id):
+        raise Unreadable(f"id {topup_id[:64]!r} is not a lower-case UUID")
+    raw = _field(fields, "body")
+    try:
+        body = decode_request(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+        raise Unreadable(f"body is not a request: {problem}") from None
+    if not 0 < body.amount_minor <= _AMOUNT_MINOR_MAX:
+        raise Unreadable(f"amount {body.amount_minor} cannot be booked")
+    longest = max(len(value) for value in _texts(body))
+    if longest > _TEXT_MAX:
+        raise Unreadable(f"a field of the request has {longest} characters, over {_TEXT_MAX}")
+    at_ms = _number(fields, "at", maximum=_AT_MS_MAX)
+    return Request(
+        topup_id=topup_id,
+        body=body,
+        raw=raw,
+        accepted_at_ms=at_ms,
+        digest=_digest(raw, b"%d" % at_ms),
+    )
+
+
+def read_outcome(entry: str, fields: Fields) -> Outcome:
+    """Return the outcome in the entry with this id.
+
+    Raises:
+        Unreadable: as `read_request`.
+    """
+    state = _text(fields, "state")
+    if state not in SETTLED:
+        raise Unreadable(f"state {state[:32]!r} is not one of {', '.join(sorted(SETTLED))}")
+    seq = _number(fields, "seq", maximum=_SEQ_MAX)
+    if seq < 1 or (seq > 1 and state == State.UNRESOLVED):
+        raise Unreadable(f"{state} cannot be outcome number {seq}")
+    reason, raw_evidence = _text(fields, "reason"), _field(fields, "evidence")
+    return Outcome(
+        request=read_request(fields),
+        seq=seq,
+        state=State(state),
+        reason=plain(reason) or None,
+        evidence=_evidence(raw_evidence),
+        raw_evidence=raw_evidence,
+        settled_at_ms=int(entry.partition("-")[0]),
+        entry=entry,
+        digest=_digest(state.encode(), reason.encode(), raw_evidence),
+    )
+
+
+def plain(text: str) -> str:
+    """Return text that the database takes."""
+    return text.translate(_NO_NUL)
+
+
+def _texts(body: TopupRequested) -> Iterable[str]:
+    return (value for value in msgspec.structs.astuple(body) if isinstance(value, str))
+
+
+def _evidence(raw: bytes) -> Evidence | None:
+    if not raw:
+        return None
+    try:
+        return decode_evidence(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+        raise Unreadable(f"evidence cannot be read: {problem}") from None
+
+
+def _field(fields: Fields, name: str) -> bytes:
+    if name not in fields:
+        raise Unreadable(f"field {name} is missing")
+    return fields[name]
+
+
+def _text(fields: Fields, name: str) -> str:
+    try:
+        return _field(fields, name).decode()
+    except UnicodeDecodeError:
+        raise Unreadable(f"field {name} is not text") from None
+
+
+def _number(fields: Fields, name: str, *, maximum: int) -> int:
+    value = _field(fields, name)
+    if not _NUMBER.fullmatch(value) or int(value) > maximum:
+        raise Unreadable(f"field {name} is {value[:32]!r}, not a number up to {maximum}")
+    return int(value)
+
+
+def _digest(*parts: bytes) -> bytes:
+    framed = b"".join(b"%d:%b" % (len(part), part) for part in parts)
+    return blake2b(framed, digest_size=16).digest()

@@ -1,0 +1,24 @@
+"""The statements of `queries.sql`, by name."""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Final, LiteralString
+
+_NAME: Final = re.compile(r"^-- (\w+): ", re.MULTILINE)
+
+
+@cache
+def queries() -> Mapping[str, LiteralString]:
+    """Return each statement under the name that stands above it."""
+    text = files("services.ledger").joinpath("queries.sql").read_text(encoding="utf-8")
+    _, *parts = _NAME.split(text)
+    pairs = zip(parts[::2], parts[1::2], strict=True)
+    return {name: _statement(part) for name, part in pairs}
+
+
+def _statement(part: str) -> LiteralString:
+    """Drop the rest of the description: psycopg would look for arguments in it."""
+    lines = part.splitlines()[1:]
+    return "\n".join(line for line in lines if not line.startswith("--")).strip()

@@ -1,0 +1,131 @@
+-- queue_behind: many book at once, but one whose batch resolves something books alone, since two
+--   outcomes of one topup in two transactions could lock its row in either order.
+SELECT CASE WHEN %(alone)s THEN pg_advisory_xact_lock(%(key)s)
+            ELSE pg_advisory_xact_lock_shared(%(key)s) END;
+
+-- insert_topups: each topup once, with what its acceptance posts; returns the ids that are new.
+WITH new AS (
+    INSERT INTO topups (topup_id, customer_id, phone, country, amount_minor, currency, provider,
+                        product, reference, metadata, accepted_at, digest)
+    SELECT topup_id, customer_id, phone, country, amount_minor, currency, provider, product,
+           reference, metadata, 'epoch'::timestamptz + accepted_at_ms * interval '1 ms', digest
+    FROM unnest(%(topup_id)s::uuid[], %(customer_id)s::text[], %(phone)s::text[],
+                %(country)s::text[], %(amount_minor)s::bigint[], %(currency)s::text[],
+                %(provider)s::text[], %(product)s::text[], %(reference)s::text[],
+                %(metadata)s::json[], %(accepted_at_ms)s::bigint[], %(digest)s::bytea[])
+        AS given (topup_id, customer_id, phone, country, amount_minor, currency, provider, product,
+                  reference, metadata, accepted_at_ms, digest)
+    ORDER BY topup_id
+    ON CONFLICT (topup_id) DO NOTHING
+    RETURNING topup_id, currency, amount_minor
+), posted AS (
+    INSERT INTO postings (topup_id, seq, line, debit, credit, currency, amount_minor)
+    SELECT topup_id, 0, line, debit, credit, currency, amount_minor
+    FROM new CROSS JOIN unnest(%(line)s::smallint[], %(debit)s::text[], %(credit)s::text[])
+        AS move (line, debit, credit)
+)
+SELECT topup_id::text FROM new;
+
+-- request_digests: the requests that are booked for these ids.
+SELECT topup_id::text, digest FROM topups WHERE topup_id = ANY(%(topup_id)s::uuid[]);
+
+-- insert_outcomes: each outcome once, with what it posts; returns those that are new.
+WITH given AS (
+    SELECT *
+    FROM unnest(%(topup_id)s::uuid[], %(seq)s::smallint[], %(state)s::text[], %(reason)s::text[],
+                %(provider_reference)s::text[], %(evidence)s::json[], %(settled_at_ms)s::bigint[],
+                %(entry)s::text[], %(digest)s::bytea[], %(currency)s::text[],
+                %(amount_minor)s::bigint[])
+        AS outcome (topup_id, seq, state, reason, provider_reference, evidence, settled_at_ms,
+                    entry, digest, currency, amount_minor)
+), new AS (
+    INSERT INTO outcomes (topup_id, seq, state, reason, provider_reference, evidence, settled_at,
+                          entry, digest)
+    SELECT topup_id, seq, state, reason, provider_reference, evidence,
+           'epoch'::timestamptz + settled_at_ms * interval '1 ms', entry, digest
+    FROM given
+    ORDER BY topup_id, seq
+    ON CONFLICT (topup_id, seq) DO NOTHING
+    RETURNING topup_id, seq
+), posted AS (
+    INSERT INTO postings (topup_id, seq, line, debit, credit, currency, amount_minor)
+    SELECT topup_id, seq, line, debit, credit, currency, amount_minor
+    FROM new
+    JOIN given USING (topup_id, seq)
+    JOIN unnest(%(move_seq)s::smallint[], %(move_state)s::text[], %(line)s::smallint[],
+                %(debit)s::text[], %(credit)s::text[])
+        AS move (seq, state, line, debit, credit) USING (seq, state)
+)
+SELECT topup_id::text, seq FROM new;
+
+-- outcome_digests: the outcomes that are booked for these topups.
+SELECT topup_id::text, seq, digest FROM outcomes WHERE topup_id = ANY(%(topup_id)s::uuid[]);
+
+-- update_topups: the topup's row takes the outcome with the highest seq.
+UPDATE topups
+SET status = given.state, reason = given.reason, seq = given.seq,
+    provider_reference = given.provider_reference,
+    settled_at = 'epoch'::timestamptz + given.settled_at_ms * interval '1 ms'
+FROM unnest(%(topup_id)s::uuid[], %(seq)s::smallint[], %(state)s::text[], %(reason)s::text[],
+            %(provider_reference)s::text[], %(settled_at_ms)s::bigint[])
+    AS given (topup_id, seq, state, reason, provider_reference, settled_at_ms)
+WHERE topups.topup_id = given.topup_id AND topups.seq < given.seq;
+
+-- set_aside: what contradicts the books is kept for people, once.
+INSERT INTO set_aside (topup_id, seq, digest, content)
+SELECT * FROM unnest(%(topup_id)s::uuid[], %(seq)s::smallint[], %(digest)s::bytea[],
+                     %(content)s::json[])
+ON CONFLICT DO NOTHING;
+
+-- add_totals: what this transaction has booked is added; the rows in one order for all.
+INSERT INTO totals (quarter, kind, currency, transactions, amount_minor)
+SELECT 'epoch'::timestamptz + quarter_ms * interval '1 ms' AS quarter, kind, currency,
+       transactions, amount_minor
+FROM unnest(%(quarter_ms)s::bigint[], %(kind)s::text[], %(currency)s::text[],
+            %(transactions)s::bigint[], %(amount_minor)s::numeric[])
+    AS given (quarter_ms, kind, currency, transactions, amount_minor)
+ORDER BY quarter, kind, currency
+ON CONFLICT (quarter, kind, currency) DO UPDATE
+SET transactions = totals.transactions + excluded.transactions,
+    amount_minor = totals.amount_minor + excluded.amount_minor;
+
+-- topup: one topup of one customer.
+SELECT topup_id::text, customer_id, phone, country, amount_minor, currency, provider, product,
+       status, reason, provider_reference, reference, metadata,
+       (extract(epoch FROM accepted_at) * 1000)::bigint AS accepted_at_ms,
+       (extract(epoch FROM settled_at) * 1000)::bigint AS settled_at_ms
+FROM topups
+WHERE topup_id = %(topup_id)s::uuid AND customer_id = %(customer_id)s;
+
+-- totals: by kind and currency, of all time and since a moment.
+SELECT kind, currency,
+       sum(transactions) FILTER (WHERE quarter = 'epoch')::bigint AS transactions,
+       sum(amount_minor) FILTER (WHERE quarter = 'epoch')::bigint AS amount_minor,
+       coalesce(sum(transactions) FILTER (WHERE quarter > 'epoch'), 0)::bigint
+           AS transactions_since,
+       coalesce(sum(amount_minor) FILTER (WHERE quarter > 'epoch'), 0)::bigint
+           AS amount_minor_since
+FROM totals
+WHERE quarter = 'epoch'
+   OR quarter >= 'epoch'::timestamptz + %(since_ms)s::bigint * interval '1 ms'
+GROUP BY kind, currency;
+
+-- keys: all keys that work.
+SELECT sha256, customer_id, merchant, scopes, limit_per_minute
+FROM api_keys JOIN customers USING (customer_id)
+WHERE revoked_at IS NULL AND NOT disabled;
+
+-- insert_customer: a customer, once.
+INSERT INTO customers (customer_id, merchant) VALUES (%(customer_id)s, %(merchant)s)
+ON CONFLICT (customer_id) DO NOTHING;
+
+-- insert_key: a key of a customer, once.
+INSERT INTO api_keys (sha256, prefix, customer_id)
+VALUES (%(sha256)s, %(prefix)s, %(customer_id)s)
+ON CONFLICT (sha256) DO NOTHING;
+
+-- key: one key, as gateways should know it.
+SELECT sha256, customer_id, merchant, scopes, limit_per_minute,
+       revoked_at IS NULL AND NOT disabled AS active
+FROM api_keys JOIN customers USING (customer_id)
+WHERE sha256 = %(sha256)s;

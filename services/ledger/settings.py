@@ -1,0 +1,56 @@
+"""What the ledger reads from the environment."""
+
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from shared.web.replica import Port, ReplicaSettings
+
+RedisUrl = Annotated[
+    str, msgspec.Meta(pattern="^rediss?://", examples=["redis://127.0.0.1:6379/0"])
+]
+DatabaseUrl = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^postgres(ql)?://", examples=["postgresql://user:password@127.0.0.1:5432/topup"]
+    ),
+]
+PoolSize = Annotated[int, msgspec.Meta(ge=2, le=1_000, examples=[100])]
+Partitions = Annotated[int, msgspec.Meta(ge=1, le=4_096, examples=[1])]
+RetentionMs = Annotated[int, msgspec.Meta(ge=60_000, examples=["7d"])]
+
+
+class DatabaseSettings(msgspec.Struct, frozen=True, rename="upper"):
+    """What a migration needs."""
+
+    database_url: DatabaseUrl
+
+
+class SeedSettings(msgspec.Struct, frozen=True, rename="upper"):
+    """What making a customer needs: where it is kept, and where gateways hear of it."""
+
+    database_url: DatabaseUrl
+    redis_url: RedisUrl
+
+
+class LedgerSettings(ReplicaSettings, frozen=True, kw_only=True):
+    """Streams, database, and the time zone of a day."""
+
+    port: Port
+    redis_url: RedisUrl
+    database_url: DatabaseUrl
+    database_pool_size: PoolSize = 100
+    stream_partitions: Partitions = 1
+    stream_retention_ms: RetentionMs = 604_800_000
+    timezone: str = "America/Mexico_City"
+
+    def __post_init__(self) -> None:
+        """Refuse a time zone that this machine does not know."""
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(
+                f"TIMEZONE is {self.timezone!r}, not a time zone known here; "
+                "for example TIMEZONE=America/Mexico_City"
+            ) from None

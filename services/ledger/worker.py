@@ -1,0 +1,247 @@
+"""One partition's bookkeeping: read, gather, book, commit, and only then acknowledge."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import psycopg
+import stamina
+import structlog
+from psycopg import errors
+from redis.exceptions import RedisError, ResponseError
+
+from services.ledger import metrics
+from services.ledger.books import Booked, Books
+from services.ledger.database import said
+from services.ledger.entries import Outcome, Request, Unreadable, read_outcome, read_request
+from shared.bus.reader import Entry, GroupReader
+from shared.bus.topups import Topups
+from shared.contracts.errors import TopupError
+from shared.contracts.limits import BATCH_MAX, BODY_BYTES_MAX
+from shared.contracts.streams import LEDGER_GROUP
+from shared.runtime.clock import Clock
+from shared.runtime.crashpoints import CrashPoint
+from shared.runtime.redis import Client
+
+log = structlog.get_logger()
+
+READ_BLOCK_MS: Final = 1_000
+GATHER_S: Final = 0.03
+AGAIN_S: Final = 0.5
+RETRY_S: Final = 0.1
+RETRY_S_MAX: Final = 2.0
+LOST_MS: Final = 60_000
+ACK_ATTEMPTS: Final = 5
+UNBOOKABLE: Final = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    errors.ProgramLimitExceeded,
+    errors.StatementTooComplex,
+)
+"""What the database refuses because of the content: that would fail for ever."""
+
+
+class Sheet(msgspec.Struct):
+    """A batch as the books take it, and what nobody can read."""
+
+    requests: list[Request] = []
+    outcomes: list[Outcome] = []
+    unreadable: list[tuple[Entry, str]] = []
+
+
+class Bookkeeper:
+    """Books the streams of one partition; nobody waits for it, so it lets entries gather."""
+
+    def __init__(  # noqa: PLR0913 - a composition: each part has a name and a place
+        self,
+        partition: int,
+        *,
+        topups: Topups,
+        providers: Sequence[str],
+        reader: GroupReader,
+        client: Client,
+        books: Books,
+        clock: Clock,
+        draining: asyncio.Event,
+        crash: CrashPoint,
+    ) -> None:
+        self._topups = topups
+        self._providers = providers
+        self._names = topups.keys[partition]
+        self._streams = [self._names.outcomes, *map(self._names.requests, providers)]
+        self._reader = reader
+        self._client = client
+        self._books = books
+        self._clock = clock
+        self._draining = draining
+        self._crash = crash
+
+    async def run(self) -> None:
+        """Book what arrives until draining; then what has arrived by then."""
+        last_look = False
+        while not last_look:
+            last_look = self._draining.is_set()
+            try:
+                entries = await self._gather(block=not last_look)
+                if entries:
+                    await self.book(entries)
+            except Exception as problem:  # noqa: BLE001 - it must outlive whatever the servers do
+                log.warning("bookkeeping_interrupted", problem=repr(problem))
+                await asyncio.sleep(AGAIN_S)
+                await self._make_streams()
+
+    async def take_over(self) -> None:
+        """Book what silent ledgers left."""
+        for stream in self._streams:
+            entries = await self._reader.claim(stream, self._names.alive, count_max=BATCH_MAX)
+            if entries:
+                metrics.CLAIMED.inc(len(entries))
+                log.info("entries_claimed", stream=stream, count=len(entries))
+                await self.book(entries)
+
+    async def take_lost(self) -> None:
+        """Book what was delivered to somebody, us too, in an answer that never arrived."""
+        for stream in self._streams:
+            entries = await self._reader.claim_lost(stream, idle_ms=LOST_MS, count_max=BATCH_MAX)
+            if entries:
+                await self.book(entries)
+
+    async def book(self, entries: Sequence[Entry]) -> None:
+        """Return when the entries are booked, or set aside for people, and acknowledged.
+
+        Raises:
+            psycopg.Error: draining, and the database is away: they stay pending for others.
+        """
+        self._crash("ledger.after_read")
+        sheet = self._read(entries)
+        buried = {(entry.stream, entry.id) for entry, _ in sheet.unreadable}
+        try:
+            await self._commit(sheet)
+        except UNBOOKABLE as problem:
+            await self._book_apart(entries, problem)
+            return
+        for entry, reason in sheet.unreadable:
+            await self._bury(entry, reason)
+        self._crash("ledger.before_ack")
+        await self._ack([entry for entry in entries if (entry.stream, entry.id) not in buried])
+
+    async def _gather(self, *, block: bool) -> list[Entry]:
+        """Return what there is; after the first entry, wait a little for its company."""
+        entries: list[Entry] = []
+        if block:
+            entries = await self._reader.read(
+                self._streams, count_max=BATCH_MAX, block_ms=READ_BLOCK_MS
+            )
+            if not entries or len(entries) >= BATCH_MAX:
+                return entries
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._draining.wait(), GATHER_S)
+        entries += await self._reader.read(self._streams, count_max=BATCH_MAX, block_ms=None)
+        return entries
+
+    def _read(self, entries: Sequence[Entry]) -> Sheet:
+        sheet = Sheet()
+        for entry in entries:
+            try:
+                if entry.stream == self._names.outcomes:
+                    sheet.outcomes.append(read_outcome(entry.id, entry.fields))
+                else:
+                    sheet.requests.append(read_request(entry.fields))
+            except Unreadable as problem:
+                sheet.unreadable.append((entry, str(problem)))
+        return sheet
+
+    async def _commit(self, sheet: Sheet) -> None:
+        started = self._clock.monotonic()
+        if not sheet.requests and not sheet.outcomes:
+            return
+        booked = await self._patiently(sheet)
+        self._crash("ledger.after_commit")
+        metrics.BOOK_SECONDS.observe(self._clock.monotonic() - started)
+        self._count(sheet, booked)
+
+    async def _patiently(self, sheet: Sheet) -> Booked:
+        """Commit, however long the database is away: the batch is safe in our hands meanwhile."""
+        async for attempt in stamina.retry_context(
+            on=self._may_pass,
+            attempts=None,
+            timeout=None,
+            wait_initial=RETRY_S,
+            wait_max=RETRY_S_MAX,
+        ):
+            with attempt:
+                return await self._books.book(
+                    sheet.requests,
+                    sheet.outcomes,
+                    before_commit=lambda: self._crash("ledger.before_commit"),
+                )
+        raise AssertionError("it returns or raises")
+
+    def _may_pass(self, problem: Exception) -> bool:
+        passing = isinstance(problem, (psycopg.Error, OSError))
+        return passing and not isinstance(problem, UNBOOKABLE) and not self._draining.is_set()
+
+    async def _book_apart(self, entries: Sequence[Entry], problem: psycopg.Error) -> None:
+        """Find the entry that the database refuses, by halves, and bury it alone."""
+        if len(entries) == 1:
+            await self._bury(entries[0], said(problem))
+            return
+        middle = len(entries) // 2
+        await self.book(entries[:middle])
+        await self.book(entries[middle:])
+
+    async def _bury(self, entry: Entry, reason: str) -> None:
+        """Copy an entry for people and acknowledge it, in one step; its topup is not ended.
+
+        To end it is for the dispatcher, who reads the same lane.
+        """
+        kind = self._kind(entry)
+        log.error("entry_buried", stream=entry.stream, entry=entry.id, reason=reason)
+        metrics.ENTRIES.labels(kind, "dead").inc()
+        async with self._client.pipeline(transaction=True) as pipe:
+            pipe.xadd(
+                self._names.dead,
+                {
+                    "id": entry.fields.get("id", b"")[:64],
+                    "lane": entry.stream.rsplit(":", 1)[-1],
+                    "reason": reason,
+                    "payload": entry.fields.get("body", b"")[: 4 * BODY_BYTES_MAX],
+                    "entry": entry.id,
+                },
+            )
+            pipe.xack(entry.stream, LEDGER_GROUP, entry.id)
+            await pipe.execute()
+
+    async def _ack(self, entries: Sequence[Entry]) -> None:
+        """Acknowledge: what these entries ask for is committed."""
+        async for attempt in stamina.retry_context(
+            on=(RedisError, OSError), attempts=ACK_ATTEMPTS, timeout=None, wait_max=RETRY_S_MAX
+        ):
+            with attempt:
+                await self._reader.ack(entries)
+
+    async def _make_streams(self) -> None:
+        """Make streams and groups again where a server came back without its data."""
+        with contextlib.suppress(RedisError, OSError, TopupError, ResponseError):
+            for provider in self._providers:
+                await self._topups.prepare(provider)
+
+    def _kind(self, entry: Entry) -> str:
+        return "outcome" if entry.stream == self._names.outcomes else "request"
+
+    def _count(self, sheet: Sheet, booked: Booked) -> None:
+        known = len(sheet.outcomes) - booked.outcomes
+        metrics.ENTRIES.labels("request", "new").inc(booked.requests)
+        metrics.ENTRIES.labels("outcome", "new").inc(booked.outcomes)
+        metrics.ENTRIES.labels("outcome", "known").inc(known)
+        metrics.BATCH_ENTRIES.observe(len(sheet.requests) + len(sheet.outcomes))
+        oldest_ms = min(
+            [one.settled_at_ms for one in sheet.outcomes]
+            + [one.accepted_at_ms for one in sheet.requests]
+        )
+        metrics.LAG_SECONDS.set(max(self._clock.now_ms() - oldest_ms, 0) / 1_000)
+        if booked.set_aside:
+            metrics.SET_ASIDE.inc(booked.set_aside)
+            log.error("entries_set_aside", count=booked.set_aside)
