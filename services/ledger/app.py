@@ -23,6 +23,7 @@ from shared.bus.topups import Topups
 from shared.contracts.catalogue import OFFERS
 from shared.contracts.errors import NotAccepted, NotKnown, TopupError
 from shared.contracts.streams import LEDGER_GROUP
+from shared.runtime.background import end
 from shared.runtime.clock import Clock
 from shared.runtime.crashpoints import CrashPoint, crash_points
 from shared.runtime.instance import Instance
@@ -115,9 +116,7 @@ class Ledger:
         """Read no more, book and acknowledge what is in hand, then leave the living."""
         self._draining.set()
         await asyncio.gather(*self._working)
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await end(self._background)
         if self._background:
             await self._heart.stop()
         await self._database.close()

@@ -62,6 +62,12 @@ class Service(Protocol):
         ...
 
 
+class DrainCutShort(TopupError):
+    """What was in flight did not end within DRAIN_TIMEOUT; it stays pending for the others."""
+
+    code = "drain_cut_short"
+
+
 SettingsT = TypeVar("SettingsT", bound=ReplicaSettings)
 Build = Callable[[SettingsT, Instance, Clock], Service]
 
@@ -109,8 +115,11 @@ async def _live(settings: ReplicaSettings, instance: Instance, service: Service)
     service.health.draining()
     log.info("replica_draining", service=instance.service)
     await asyncio.gather(*(listener.close() for listener in service.listeners))
-    async with asyncio.timeout(drain_s):
-        await service.close()
+    try:
+        async with asyncio.timeout(drain_s):
+            await service.close()
+    except TimeoutError:
+        raise DrainCutShort(f"not drained within {drain_s:g} s; others take over") from None
     await inside.close()
     log.info("replica_stopped", service=instance.service)
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ class Stack:
         """Return what `topup ps --json` says, of one service or of all."""
         rows = json.loads(self.topup("ps", "--json").stdout)
         return [row for row in rows if service in (None, row["service"])]
+
+    @cached_property
+    def _sandbox_port(self) -> int:
+        port: int = self.ps("sandbox")[0]["port"]
+        return port
 
     def topup(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a `topup` command against this stack."""
@@ -93,9 +99,8 @@ class Stack:
 
     async def book(self, reference: str = "") -> dict[str, Any]:
         """Return the sandbox's own book, or what it says of one reference."""
-        port = self.ps("sandbox")[0]["port"]
         path = f"/book/{reference}" if reference else "/book"
-        async with self.session.get(f"http://127.0.0.1:{port}{path}") as answer:
+        async with self.session.get(f"http://127.0.0.1:{self._sandbox_port}{path}") as answer:
             body: dict[str, Any] = await answer.json()
             return body
 

@@ -30,10 +30,11 @@ async def accept(stack: Stack, count: int) -> list[str]:
 async def check_books(stack: Stack, topups: list[str]) -> dict[str, int]:
     """Compare what merchants are told with what the provider paid; return the states."""
     states: dict[str, int] = {}
-    for topup_id in topups:
-        told = (await stack.status_of(topup_id))["status"]
+    told_of = await asyncio.gather(*(stack.status_of(topup_id) for topup_id in topups))
+    book_of = await asyncio.gather(*(stack.book(topup_id) for topup_id in topups))
+    for topup_id, answer, book in zip(topups, told_of, book_of, strict=True):
+        told, paid = answer["status"], book.get("paid", 0)
         states[told] = states.get(told, 0) + 1
-        paid = (await stack.book(topup_id)).get("paid", 0)
         assert paid <= 1, f"{topup_id} was paid {paid} times"
         assert not (told == "succeeded" and not paid), f"{topup_id} was told paid, and was not"
         assert not (told == "failed" and paid), f"{topup_id} was told failed, and was paid"
