@@ -104,6 +104,12 @@ class Stack:
             body: dict[str, Any] = await answer.json()
             return body
 
+    async def fill_wallet(self, amount: int) -> None:
+        """Let the sandbox's wallet, from which numbers on 907 are paid, hold so much."""
+        url = f"http://127.0.0.1:{self._sandbox_port}/wallet"
+        async with self.session.post(url, json={"amount": amount}) as answer:
+            assert answer.status == 200, await answer.text()
+
     async def until_settled(self, count: int, *, within_s: float = 30) -> dict[str, Any]:
         """Wait until so many topups have ended, and nothing is open."""
 
