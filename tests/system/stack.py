@@ -136,6 +136,37 @@ async def until(
         await asyncio.sleep(each_s)
 
 
+async def accept(stack: Stack, count: int, *, patient: bool = True) -> list[str]:
+    """Make topups, each with a key and, if patient, until it is accepted, as a merchant would."""
+
+    async def one(number: int) -> str:
+        while True:
+            try:
+                status, body = await stack.post(key=f"order-{number}")
+            except OSError:
+                status, body = 0, {}
+            if status in (200, 202):
+                return str(body["topup_id"])
+            assert patient, f"answered {status} {body}"
+            await asyncio.sleep(0.1)
+
+    return await asyncio.gather(*(one(number) for number in range(count)))
+
+
+async def check_books(stack: Stack, topups: list[str]) -> dict[str, int]:
+    """Compare what merchants are told with what the provider paid; return the states."""
+    states: dict[str, int] = {}
+    told_of = await asyncio.gather(*map(stack.status_of, topups))
+    book_of = await asyncio.gather(*map(stack.book, topups))
+    for topup_id, answer, book in zip(topups, told_of, book_of, strict=True):
+        told, paid = answer["status"], book.get("paid", 0)
+        states[told] = states.get(told, 0) + 1
+        assert paid <= 1, f"{topup_id} was paid {paid} times"
+        assert not (told == "succeeded" and not paid), f"{topup_id} was told paid, and was not"
+        assert not (told == "failed" and paid), f"{topup_id} was told failed, and was paid"
+    return states
+
+
 def free_port() -> int:
     """Return a port that was free a moment ago."""
     with socket.socket() as probe:

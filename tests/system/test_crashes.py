@@ -6,39 +6,9 @@ import signal
 
 import pytest
 
-from tests.system.stack import Stack, until
+from tests.system.stack import Stack, accept, check_books, until
 
 pytestmark = pytest.mark.system
-
-
-async def accept(stack: Stack, count: int) -> list[str]:
-    """Make topups, each until it is known to be accepted, as a merchant would."""
-
-    async def one(number: int) -> str:
-        while True:
-            try:
-                status, body = await stack.post(key=f"crash-{number}")
-            except OSError:
-                status, body = 0, {}
-            if status in (200, 202):
-                return str(body["topup_id"])
-            await asyncio.sleep(0.1)
-
-    return await asyncio.gather(*(one(number) for number in range(count)))
-
-
-async def check_books(stack: Stack, topups: list[str]) -> dict[str, int]:
-    """Compare what merchants are told with what the provider paid; return the states."""
-    states: dict[str, int] = {}
-    told_of = await asyncio.gather(*(stack.status_of(topup_id) for topup_id in topups))
-    book_of = await asyncio.gather(*(stack.book(topup_id) for topup_id in topups))
-    for topup_id, answer, book in zip(topups, told_of, book_of, strict=True):
-        told, paid = answer["status"], book.get("paid", 0)
-        states[told] = states.get(told, 0) + 1
-        assert paid <= 1, f"{topup_id} was paid {paid} times"
-        assert not (told == "succeeded" and not paid), f"{topup_id} was told paid, and was not"
-        assert not (told == "failed" and paid), f"{topup_id} was told failed, and was paid"
-    return states
 
 
 @pytest.mark.settings(SANDBOX_LATENCY="500", SANDBOX_DEDUPES="on", LATCOM_TIMEOUT="3s", STALL="2s")

@@ -78,7 +78,7 @@ async def test_an_empty_wallet_holds_the_lane_and_fails_nobody(stack: Stack) -> 
     """Held topups wait; once the wallet is filled a probe opens the lane, and each is paid once."""
     topups = await sell(stack, ["907"])
 
-    async def held() -> Any:  # noqa: ANN401 - a lane of queue-stats
+    async def held() -> Any:
         lane = (await stack.queue())["lanes"]["LATCOM"]
         return lane if lane["state"] == "held" else None
 
