@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -21,14 +20,14 @@ def pytest_report_header() -> str:
 @pytest.fixture(scope="session")
 def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A durable Valkey for the whole session."""
-    with servers.valkey(Path(tmp_path_factory.mktemp("valkey"))) as url:
+    with servers.valkey(tmp_path_factory.mktemp("servers") / "valkey") as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A PostgreSQL for the whole session."""
-    with servers.postgres(Path(tmp_path_factory.mktemp("postgres"))) as url:
+    with servers.postgres(tmp_path_factory.mktemp("servers") / "postgres") as url:
         yield url
 
 

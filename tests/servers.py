@@ -3,7 +3,9 @@
 `TEST_SERVERS=containers` or `TEST_SERVERS=embedded` forces it.
 """
 
+import gc
 import os
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
@@ -67,10 +69,11 @@ def postgres(folder: Path) -> Iterator[str]:
 
 
 def _docker_has_images() -> bool:
-    try:
-        client = docker.from_env(timeout=2)
-        client.ping()
-    except DockerException:
+    client = _docker()
+    if client is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()  # the client forgets its socket when nobody answers there
         return False
     pool = ThreadPoolExecutor(1)
     try:
@@ -80,6 +83,15 @@ def _docker_has_images() -> bool:
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     return True
+
+
+def _docker() -> docker.DockerClient | None:
+    try:
+        client = docker.from_env(timeout=2)
+        client.ping()
+    except DockerException:
+        return None
+    return client
 
 
 def _pull(client: docker.DockerClient) -> None:

@@ -60,6 +60,7 @@ class Ledger:
         self._bookkeepers = [
             self._bookkeeper(partition, instance, clock, crash) for partition in range(partitions)
         ]
+        self._upkeep = self._timers(retention_ms=settings.stream_retention_ms)
         self._heart = Heart(
             self._client,
             instance,
@@ -68,30 +69,13 @@ class Ledger:
             interval_ms=settings.heartbeat_ms,
             say=self._say,
         )
-        self._upkeep = Upkeep(
-            self._topups,
-            self._bookkeepers,
-            self._database,
-            providers=list(OFFERS),
-            retention_ms=settings.stream_retention_ms,
-        )
         self._working: list[asyncio.Task[None]] = []
         self._background: list[asyncio.Task[None]] = []
         past = Past(self._database, clock, timezone=settings.timezone)
         app = query_app(past, Customers(self._database, self._client))
         drain_s = settings.drain_timeout_ms / 1_000
         self.listeners = [Listener(app, host=settings.host, port=settings.port, drain_s=drain_s)]
-        self.health = Health(
-            instance,
-            clock,
-            checks={
-                "database": self._check_database,
-                "redis": redis_check(self._client),
-                "queue": queue_check(self._topups),
-            },
-            # without Redis nothing new comes, but what is booked can still be asked
-            essential=frozenset({"database"}),
-        )
+        self.health = self._health(instance, clock)
 
     async def open(self) -> None:
         """Wait for both servers, check the schema, make the streams, beat, then read.
@@ -138,6 +122,28 @@ class Ledger:
             clock=clock,
             draining=self._draining,
             crash=crash,
+        )
+
+    def _timers(self, *, retention_ms: int) -> Upkeep:
+        return Upkeep(
+            self._topups,
+            self._bookkeepers,
+            self._database,
+            providers=list(OFFERS),
+            retention_ms=retention_ms,
+        )
+
+    def _health(self, instance: Instance, clock: Clock) -> Health:
+        return Health(
+            instance,
+            clock,
+            checks={
+                "database": self._check_database,
+                "redis": redis_check(self._client),
+                "queue": queue_check(self._topups),
+            },
+            # without Redis nothing new comes, but what is booked can still be asked
+            essential=frozenset({"database"}),
         )
 
     async def _check_schema(self) -> None:

@@ -50,6 +50,7 @@ class LaneState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_record(topup_id: str, flat: Sequence[bytes]) -> Record | None:
+    """Return a record as Redis keeps it, names and values in turn; None where there is none."""
     if not flat:
         return None
     found: Mapping[bytes, bytes] = dict(zip(flat[::2], flat[1::2], strict=True))

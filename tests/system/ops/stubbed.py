@@ -12,7 +12,7 @@ from ops.supervisor.run import up
 
 PLAN = Plan(
     services=tuple(replace(service, module="tests.system.ops.stub") for service in SERVICES),
-    tasks=tuple(task for task in TASKS if task.name == "functions"),
+    tasks=tuple(task for task in TASKS if task.name in ("functions", "migrations")),
 )
 
 if __name__ == "__main__":
