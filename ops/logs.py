@@ -39,11 +39,11 @@ def logs(
             status=2,
         )
     folder = data_folder(os.environ).logs
-    found = _find(folder, which)
-    for log in found:
-        _write(log, last_lines(log, tail), alone=len(found) == 1)
+    seen = {log: log.stat().st_size for log in _find(folder, which)}
+    for log, size in seen.items():
+        _write(log, last_lines(log, tail, before=size), alone=len(seen) == 1)
     if follow:
-        _follow(folder, which, {log: log.stat().st_size for log in found})
+        _follow(folder, which, seen)
 
 
 def _find(folder: Path, which: str | None) -> list[Path]:

@@ -8,11 +8,11 @@ LOG_BYTES_MAX: Final = 50_000_000
 _BLOCK: Final = 65_536
 
 
-def last_lines(path: Path, count: int, *, since: int = 0) -> list[str]:
-    """Return the last lines that were written after the offset `since`."""
+def last_lines(path: Path, count: int, *, since: int = 0, before: int | None = None) -> list[str]:
+    """Return the last lines that were written between the two offsets."""
     try:
         with path.open("rb") as log:
-            end = log.seek(0, 2)
+            end = log.seek(0, 2) if before is None else before
             start, data = end, b""
             since = min(since, end)
             while start > since and data.count(b"\n") <= count:
