@@ -9,7 +9,7 @@ run: .venv/.local ## everything up on this machine, with a sandbox provider
 	@exec .venv/bin/topup up
 
 test: .venv/.dev ## every test, on real servers and real processes
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: format lint types imports unused ## the gate: seconds, no servers
 format: .venv/.dev

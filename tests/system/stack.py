@@ -3,16 +3,16 @@
 import asyncio
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 
@@ -25,14 +25,23 @@ UNLIMITED = {"RATE_LIMIT_PER_MINUTE": "1000000"}
 class Stack:
     """One `topup up`, its demo merchant, and its sandbox's book."""
 
-    def __init__(self, folder: Path, port: int, process: asyncio.subprocess.Process) -> None:
-        self.folder = folder
-        self.url = f"http://127.0.0.1:{port}"
-        self.process = process
-        self.env = _read_env(folder / "demo.env")
+    def __init__(self, running: "Running") -> None:
+        self.folder = running.folder
+        self.url = f"http://127.0.0.1:{running.port}"
+        self.process = running.process
+        self.env = _read_env(running.folder / "demo.env")
+        self._settled_before = 0
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, force_close=True)
         )
+
+    async def __aenter__(self) -> Self:
+        """What earlier tests made here does not count."""
+        self._settled_before = settled(await self.queue())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.session.close()
 
     def ps(self, service: str | None = None) -> list[dict[str, Any]]:
         """Return what `topup ps --json` says, of one service or of all."""
@@ -113,14 +122,20 @@ class Stack:
     async def until_settled(self, count: int, *, within_s: float = 30) -> dict[str, Any]:
         """Wait until so many topups have ended, and nothing is open."""
 
-        async def settled() -> dict[str, Any] | None:
+        async def all_settled() -> dict[str, Any] | None:
             stats = await self.queue()
-            ended = stats["completed"] + stats["failed"] + stats["unresolved"]
             is_open = stats["waiting"] + stats["active"] + stats["delayed"]
-            return stats if ended >= count and not is_open else None
+            enough = settled(stats) - self._settled_before >= count
+            return stats if enough and not is_open else None
 
-        found: dict[str, Any] = await until(settled, within_s=within_s)
+        found: dict[str, Any] = await until(all_settled, within_s=within_s)
         return found
+
+
+def settled(stats: dict[str, Any]) -> int:
+    """Return how many topups have ended, by queue-stats."""
+    ended: int = stats["completed"] + stats["failed"] + stats["unresolved"]
+    return ended
 
 
 async def until(
@@ -139,10 +154,12 @@ async def until(
 async def accept(stack: Stack, count: int, *, patient: bool = True) -> list[str]:
     """Make topups, each with a key and, if patient, until it is accepted, as a merchant would."""
 
+    batch = secrets.token_hex(4)
+
     async def one(number: int) -> str:
         while True:
             try:
-                status, body = await stack.post(key=f"order-{number}")
+                status, body = await stack.post(key=f"order-{batch}-{number}")
             except OSError:
                 status, body = 0, {}
             if status in (200, 202):
@@ -175,43 +192,38 @@ def free_port() -> int:
         return port
 
 
-@asynccontextmanager
-async def run_stack(
-    folder: Path, settings: Mapping[str, str] | None = None
-) -> AsyncIterator[Stack]:
-    """Run `topup up` in the folder; drain it at the end, and insist that it ends."""
-    port = free_port()
-    output = folder.with_suffix(".out")
-    environ = {**os.environ, "TOPUP_DATA_DIR": str(folder), "PORT": str(port), **(settings or {})}
-    with output.open("wb") as out:
-        process = await asyncio.create_subprocess_exec(
-            TOPUP, "up", cwd=ROOT, env=environ, stdout=out, stderr=subprocess.STDOUT
-        )
+class Running:
+    """A `topup up` in a folder of its own."""
 
-    async def is_up() -> bool:
-        assert process.returncode is None, output.read_text()
+    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+        self.folder, self.port = folder, free_port()
+        output = folder.with_suffix(".out")
+        environ = {"TOPUP_DATA_DIR": str(folder), "PORT": str(self.port), **settings}
+        with output.open("wb") as out:
+            self.process = subprocess.Popen(
+                [TOPUP, "up"], cwd=ROOT, env={**os.environ, **environ}, stdout=out, stderr=out
+            )
+        deadline = time.monotonic() + READY_S_MAX
+        while not self._answers():
+            assert self.process.poll() is None, output.read_text()
+            assert time.monotonic() < deadline, f"not up after {READY_S_MAX} s"
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """Drain it, and insist that it ends."""
+        self.process.send_signal(signal.SIGTERM)
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=0.2):
+            assert self.process.wait(90) == 0
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=0.2):
                 return True
         except OSError:
             return False
-
-    try:
-        await until(is_up, within_s=READY_S_MAX, each_s=0.1)
-        stack = Stack(folder, port, process)
-        try:
-            yield stack
-        finally:
-            await stack.session.close()
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(90):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            raise
 
 
 def _read_env(path: Path) -> dict[str, str]:

@@ -33,7 +33,7 @@ async def test_a_killed_dispatcher_leaves_doubt_where_nobody_can_be_asked(stack:
     assert 1 <= states.get("unresolved", 0) <= 20
 
 
-@pytest.mark.settings(SANDBOX_LATENCY="200")
+@pytest.mark.settings(SANDBOX_LATENCY="100")
 async def test_a_drained_dispatcher_leaves_no_doubt(stack: Stack) -> None:
     """SIGTERM under load: what is in flight is finished, the rest goes to others."""
     making = asyncio.create_task(accept(stack, 300))
@@ -45,7 +45,7 @@ async def test_a_drained_dispatcher_leaves_no_doubt(stack: Stack) -> None:
     assert await check_books(stack, topups) == {"succeeded": 300}
 
 
-@pytest.mark.settings(SANDBOX_LATENCY="50")
+@pytest.mark.settings(SANDBOX_LATENCY="100", fresh=True)
 async def test_killed_gateways_and_servers_lose_nothing(stack: Stack) -> None:
     """Gateways, the ledger, Valkey and PostgreSQL die under load; the books agree at the end."""
     making = asyncio.create_task(accept(stack, 400))

@@ -10,7 +10,7 @@ from tests.system.stack import Stack, until
 
 pytestmark = pytest.mark.system
 
-FAST = {"LATCOM_TIMEOUT": "2s", "STALL": "1s", "SANDBOX_LATENCY": "20"}
+FAST = {"LATCOM_TIMEOUT": "2s", "STALL": "3s", "SANDBOX_LATENCY": "20"}
 SLOW_BUT_FINE = {"LATCOM_TIMEOUT": "15s", "SANDBOX_LATENCY": "20"}
 
 
@@ -73,7 +73,7 @@ async def test_a_slow_answer_is_waited_for(stack: Stack) -> None:
     assert await told(stack, topups) == {"909": ("succeeded", None, 1)}
 
 
-@pytest.mark.settings(SANDBOX_LATENCY="20")
+@pytest.mark.settings(**SLOW_BUT_FINE)
 async def test_an_empty_wallet_holds_the_lane_and_fails_nobody(stack: Stack) -> None:
     """Held topups wait; once the wallet is filled a probe opens the lane, and each is paid once."""
     topups = await sell(stack, ["907"])

@@ -12,6 +12,13 @@ pytestmark = pytest.mark.system
 
 
 @pytest.mark.settings(SANDBOX_LATENCY="100")
+async def test_the_doctor_finds_a_fresh_system_healthy(stack: Stack) -> None:
+    """`topup doctor` checks what runs here and has nothing to advise."""
+    found = await asyncio.to_thread(stack.topup, "doctor")
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+@pytest.mark.settings(SANDBOX_LATENCY="100")
 async def test_dispatchers_are_scaled_up_and_down_under_load(stack: Stack) -> None:
     """1 → 5 → 2 dispatchers while 2,000 topups flow: each is paid once, none is in doubt."""
     assert stack.topup("scale", "dispatcher=1").returncode == 0
@@ -32,7 +39,7 @@ async def test_dispatchers_are_scaled_up_and_down_under_load(stack: Stack) -> No
 
 
 @pytest.mark.parametrize("service", ["gateway", "ledger", "ratelimiter"])
-@pytest.mark.settings(SANDBOX_LATENCY="20", RATE_LIMIT_PER_MINUTE="1000000")
+@pytest.mark.settings(SANDBOX_LATENCY="100")
 async def test_every_other_service_is_scaled_under_load(stack: Stack, service: str) -> None:
     """Replicas come and go; no request is lost or answered with an error of ours."""
     making = asyncio.create_task(accept(stack, 600, patient=False))
@@ -74,7 +81,7 @@ async def test_a_minute_without_ratelimiter_stays_under_the_limit(stack: Stack) 
     await until(whole)
 
 
-@pytest.mark.settings(SANDBOX_LATENCY="300", SANDBOX_DEDUPES="on", STALL="1s", LATCOM_TIMEOUT="2s")
+@pytest.mark.settings(SANDBOX_LATENCY="300", SANDBOX_DEDUPES="on", STALL="3s", LATCOM_TIMEOUT="2s")
 async def test_a_stalled_dispatcher_ends_itself_and_is_replaced(stack: Stack) -> None:
     """Stopped longer than STALL, it must not go on: its topups belong to others by then."""
     topups = await accept(stack, 100)
@@ -89,9 +96,3 @@ async def test_a_stalled_dispatcher_ends_itself_and_is_replaced(stack: Stack) ->
 
     await until(replaced)
     assert await check_books(stack, topups) == {"succeeded": 100}
-
-
-async def test_the_doctor_finds_a_fresh_system_healthy(stack: Stack) -> None:
-    """`topup doctor` checks what runs here and has nothing to advise."""
-    found = await asyncio.to_thread(stack.topup, "doctor")
-    assert found.returncode == 0, found.stdout + found.stderr

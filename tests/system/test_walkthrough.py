@@ -54,7 +54,7 @@ async def test_the_owner_walks_through(stack: Stack) -> None:
         assert paid["paid"] == 1, "each was paid once, by the provider's own book"
 
 
-@pytest.mark.settings(RATE_LIMIT_PER_MINUTE="200")
+@pytest.mark.settings(RATE_LIMIT_PER_MINUTE="200", fresh=True)
 async def test_250_in_a_row_are_200_accepted_and_50_refused(stack: Stack) -> None:
     """One limit over three gateways, with the owner's exact sentence."""
     answers = [await stack.post() for _ in range(250)]
