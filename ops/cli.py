@@ -15,6 +15,7 @@ _COMMANDS: Final = {
     "logs": "Show what replicas and servers wrote: topup logs dispatcher --follow.",
     "doctor": "Check settings, durability, functions, schema and clocks; say what to do.",
     "migrate": "Bring the database of DATABASE_URL, or of what runs here, up to date.",
+    "ledger": "Check the books, or tell two of them apart: topup ledger verify.",
     "serve": "Be one replica of one service: topup serve gateway.",
 }
 

@@ -121,7 +121,7 @@ class _Batch:
             digest=[one.digest for one in given],
             currency=[one.request.body.currency for one in given],
             amount_minor=[one.request.body.amount_minor for one in given],
-            **_MOVES,
+            **MOVES,
         )
         new = {(topup_id, seq): first[topup_id, seq] for topup_id, seq in rows}
         booked = {place: one.digest for place, one in new.items()}
@@ -180,7 +180,7 @@ _LINES: Final = [
     for (seq, state), postings in POSTINGS.items()
     for line, posting in enumerate(postings, 1)
 ]
-_MOVES: Final = dict(
+MOVES: Final[dict[str, Any]] = dict(
     zip(
         ("move_seq", "move_state", "line", "debit", "credit"),
         map(list, zip(*_LINES, strict=True)),

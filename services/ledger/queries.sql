@@ -129,3 +129,89 @@ SELECT sha256, customer_id, merchant, scopes, limit_per_minute,
        revoked_at IS NULL AND NOT disabled AS active
 FROM api_keys JOIN customers USING (customer_id)
 WHERE sha256 = %(sha256)s;
+
+-- wrong_postings: each request holds its amount, each outcome moves it as its state says.
+WITH rule AS (
+    SELECT * FROM unnest(%(move_seq)s::smallint[], %(move_state)s::text[], %(line)s::smallint[],
+                         %(debit)s::text[], %(credit)s::text[])
+        AS move (seq, state, line, debit, credit)
+), due AS (
+    SELECT topup_id, 0::smallint AS seq, line, debit, credit, currency, amount_minor
+    FROM topups
+    CROSS JOIN unnest(%(hold_line)s::smallint[], %(hold_debit)s::text[], %(hold_credit)s::text[])
+        AS move (line, debit, credit)
+    UNION ALL
+    SELECT topup_id, outcomes.seq, line, debit, credit, currency, amount_minor
+    FROM outcomes JOIN topups USING (topup_id)
+    JOIN rule ON rule.seq = outcomes.seq AND rule.state = outcomes.state
+)
+SELECT count(*), min(coalesce(due.topup_id, booked.topup_id)::text)
+FROM due FULL JOIN postings AS booked USING (topup_id, seq, line)
+WHERE (due.debit, due.credit, due.currency, due.amount_minor)
+      IS DISTINCT FROM (booked.debit, booked.credit, booked.currency, booked.amount_minor);
+
+-- wrong_outcomes: each outcome has its topup and follows the one before it.
+SELECT count(*), min(outcomes.topup_id::text)
+FROM outcomes
+LEFT JOIN topups USING (topup_id)
+LEFT JOIN outcomes AS earlier
+       ON earlier.topup_id = outcomes.topup_id AND earlier.seq = outcomes.seq - 1
+WHERE topups.topup_id IS NULL
+   OR (outcomes.seq > 1 AND earlier.state IS DISTINCT FROM 'unresolved');
+
+-- wrong_topups: each topup is what its last outcome says.
+SELECT count(*), min(topups.topup_id::text)
+FROM topups
+LEFT JOIN LATERAL (
+    SELECT * FROM outcomes WHERE topup_id = topups.topup_id ORDER BY seq DESC LIMIT 1
+) AS last ON true
+WHERE (topups.status, topups.reason, topups.seq, topups.settled_at, topups.provider_reference)
+      IS DISTINCT FROM (coalesce(last.state, 'queued'), last.reason, coalesce(last.seq, 0),
+                        last.settled_at, last.provider_reference);
+
+-- wrong_totals: each total is what the rows add up to.
+WITH counted AS (
+    SELECT accepted_at AS at, 'accepted' AS kind, currency, amount_minor FROM topups
+    UNION ALL
+    SELECT outcomes.settled_at, state, currency, amount_minor
+    FROM outcomes JOIN topups USING (topup_id)
+    UNION ALL
+    SELECT outcomes.settled_at, 'resolved', currency, amount_minor
+    FROM outcomes JOIN topups USING (topup_id) WHERE outcomes.seq > 1
+), due AS (
+    SELECT date_bin('15 minutes', at, 'epoch') AS quarter, kind, currency,
+           count(*) AS transactions, sum(amount_minor) AS amount_minor
+    FROM counted GROUP BY 1, 2, 3
+    UNION ALL
+    SELECT 'epoch', kind, currency, count(*), sum(amount_minor) FROM counted GROUP BY 2, 3
+)
+SELECT count(*), min(quarter::text || ' ' || kind || ' ' || currency)
+FROM due FULL JOIN totals USING (quarter, kind, currency)
+WHERE (due.transactions, due.amount_minor)
+      IS DISTINCT FROM (totals.transactions, totals.amount_minor);
+
+-- wrong_revenue: what customers were charged is what the totals call succeeded.
+SELECT count(*), min(currency)
+FROM (SELECT currency, sum(amount_minor) AS amount_minor
+      FROM postings WHERE credit = 'charged' GROUP BY currency) AS charged
+FULL JOIN (SELECT currency, amount_minor FROM totals
+           WHERE kind = 'succeeded' AND quarter = 'epoch') AS told USING (currency)
+WHERE charged.amount_minor IS DISTINCT FROM told.amount_minor;
+
+-- digest: of all that came from the streams, whatever the order in which it was booked.
+WITH rows AS (
+    SELECT 'topups' AS of, topups::text AS row FROM topups
+    UNION ALL
+    SELECT 'outcomes', (topup_id, seq, state, reason, provider_reference, evidence::text,
+                        settled_at, entry, digest)::text FROM outcomes
+    UNION ALL
+    SELECT 'postings', postings::text FROM postings
+    UNION ALL
+    SELECT 'totals', totals::text FROM totals
+), hashed AS (
+    SELECT md5(of || row) AS hash FROM rows
+)
+SELECT count(*),
+       coalesce(sum(('x' || left(hash, 16))::bit(64)::bigint::numeric), 0)::text,
+       coalesce(sum(('x' || right(hash, 16))::bit(64)::bigint::numeric), 0)::text
+FROM hashed;
