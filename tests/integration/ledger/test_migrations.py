@@ -1,0 +1,76 @@
+"""Migrations: each once, whoever runs them, and never another file under an applied number."""
+
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from msgspec.structs import replace
+from psycopg import sql
+
+from services.ledger.migrations import MigrationRefused, migrate, numbered, shipped
+
+pytestmark = pytest.mark.integration
+
+
+def silent(_text: str) -> None:
+    """Say nothing."""
+
+
+@pytest.fixture
+def empty_url(postgres_url: str) -> Iterator[str]:
+    """An empty database."""
+    name = f"empty_{secrets.token_hex(6)}"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield postgres_url.rsplit("/", 1)[0] + f"/{name}"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def test_the_second_run_has_nothing_to_do(empty_url: str) -> None:
+    """`topup migrate` may be run at every deployment."""
+    names = [migration.name for migration in shipped()]
+    assert migrate(empty_url, shipped(), say=silent) == names
+    assert migrate(empty_url, shipped(), say=silent) == []
+
+
+def test_at_once_from_everywhere_each_is_applied_once(empty_url: str) -> None:
+    """Replicas of a deployment may all try."""
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(migrate, empty_url, shipped(), say=silent) for _ in range(4)]
+        applied = sorted(name for run in runs for name in run.result())
+    assert applied == [migration.name for migration in shipped()]
+
+
+def test_a_changed_file_is_refused_and_changes_nothing(empty_url: str) -> None:
+    """The schema in the database is not what the file says now; people must look."""
+    first, *_ = shipped()
+    migrate(empty_url, [first], say=silent)
+    changed = replace(first, text=first.text + "-- a second thought\n")
+    with pytest.raises(MigrationRefused, match="put it back as it was"):
+        migrate(empty_url, [changed, *shipped()[1:]], say=silent)
+    assert migrate(empty_url, [first], say=silent) == []
+
+
+def test_a_gap_in_the_numbers_is_refused() -> None:
+    """A file that was lost would never be missed otherwise."""
+    with pytest.raises(MigrationRefused, match="0002"):
+        numbered({"0001_a.sql": "SELECT 1", "0003_c.sql": "SELECT 3"})
+
+
+def test_a_half_built_index_is_built_again(empty_url: str) -> None:
+    """A concurrent build that was broken off leaves an invalid index of the same name."""
+    *before, lists = shipped()
+    migrate(empty_url, before, say=silent)
+    with psycopg.connect(empty_url, autocommit=True) as connection:
+        connection.execute("CREATE INDEX topups_by_time ON topups (customer_id)")
+        connection.execute(
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'topups_by_time'::regclass"
+        )
+        migrate(empty_url, [*before, lists], say=silent)
+        (definition,) = connection.execute(
+            "SELECT indexdef FROM pg_indexes WHERE indexname = 'topups_by_time'"
+        ).fetchone() or ("",)
+    assert "accepted_at DESC" in definition
