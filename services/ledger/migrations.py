@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any, Final, LiteralString
 
 import msgspec
@@ -63,19 +64,19 @@ def shipped() -> list[Migration]:
 
 
 def numbered(texts: Mapping[str, str]) -> list[Migration]:
-    """Return migrations in order.
+    """Return migrations in order; numbers may have gaps, since work goes on side by side.
 
     Raises:
-        MigrationRefused: a number is missing or there twice.
+        MigrationRefused: a number is there twice.
     """
     found = [
         Migration(int(match[1]), name, text)
         for name, text in sorted(texts.items())
         if (match := _FILE.fullmatch(name))
     ]
-    for place, migration in enumerate(found, 1):
-        if migration.number != place:
-            raise MigrationRefused(f"{migration.name} should have number {place:04}; rename it")
+    for earlier, later in pairwise(found):
+        if earlier.number == later.number:
+            raise MigrationRefused(f"{later.name} has the number of {earlier.name}; rename it")
     return found
 
 
@@ -89,7 +90,7 @@ def missing(applied: Mapping[int, str], migrations: Sequence[Migration]) -> list
         if applied.get(migration.number, migration.digest) != migration.digest:
             raise MigrationRefused(
                 f"{migration.name} was changed after it was applied; put it back as it was, "
-                f"and write the change into {len(migrations) + 1:04}_….sql"
+                f"and write the change into {migrations[-1].number + 1:04}_….sql"
             )
     return [migration for migration in migrations if migration.number not in applied]
 
