@@ -85,12 +85,19 @@ class Heart:
 
 async def instances(client: Client, *, now_ms: int) -> list[Beat]:
     """Return the replicas that are alive, by service and id; forget those long gone."""
-    key = PartitionKeys(0).instances
-    beats = [
-        msgspec.json.decode(value, type=Beat) for value in (await client.hgetall(key)).values()
-    ]
+    beats = await _kept(client)
     gone = [beat.id for beat in beats if now_ms - beat.at_ms > ALIVE_FORGET_MS]
     if gone:
-        await client.hdel(key, *gone)
-    alive = [beat for beat in beats if now_ms - beat.at_ms <= SILENT_MS]
-    return sorted(alive, key=lambda beat: (beat.service, len(beat.id), beat.id))
+        await client.hdel(PartitionKeys(0).instances, *gone)
+    return [beat for beat in beats if now_ms - beat.at_ms <= SILENT_MS]
+
+
+async def heard(client: Client, *, now_ms: int) -> list[Beat]:
+    """Return the replicas that have spoken within the hour and did not leave; forgets nobody."""
+    return [beat for beat in await _kept(client) if now_ms - beat.at_ms <= ALIVE_FORGET_MS]
+
+
+async def _kept(client: Client) -> list[Beat]:
+    found = await client.hgetall(PartitionKeys(0).instances)
+    beats = [msgspec.json.decode(value, type=Beat) for value in found.values()]
+    return sorted(beats, key=lambda beat: (beat.service, len(beat.id), beat.id))
