@@ -45,5 +45,5 @@ def main() -> None:
 
 
 def _fail(problem: str, status: int) -> None:
-    sys.stderr.write(f"topup: {problem}\n")
+    sys.stderr.writelines(f"topup: {line}\n" for line in problem.splitlines())
     sys.exit(status)

@@ -8,6 +8,7 @@ from ops.errors import CommandFailed
 from ops.supervisor.folder import data_folder
 from ops.supervisor.plan import given
 from ops.supervisor.takeover import is_held, read_state
+from shared.runtime.addresses import problem_of
 
 _EXAMPLES: Final = {
     "REDIS_URL": "redis://127.0.0.1:6379/0",
@@ -32,6 +33,9 @@ def check_addresses(environ: Mapping[str, str]) -> None:
                 f"{name} does not begin with {schemes[0]}://; for example {name}={_EXAMPLES[name]}",
                 status=2,
             )
+        wrong = problem_of(address or "")
+        if wrong is not None:
+            raise CommandFailed(f"{name} {wrong}; for example {name}={_EXAMPLES[name]}", status=2)
 
 
 def environment_here(environ: Mapping[str, str], *, needed: Sequence[str]) -> dict[str, str]:
@@ -56,4 +60,6 @@ def setting(name: str, environ: Mapping[str, str]) -> str | None:
     try:
         return Path(file).read_text().strip()
     except OSError as error:
-        raise CommandFailed(f"{name}_FILE={file} cannot be read: {error.strerror}") from None
+        raise CommandFailed(
+            f"{name}_FILE={file} cannot be read: {error.strerror}", status=2
+        ) from None

@@ -17,7 +17,7 @@ ValueT = TypeVar("ValueT")
 
 
 class WrongSetting(ValueError):
-    """A variable cannot be read as it is; the text is the one line to print."""
+    """Variables cannot be read as they are; the text has one line for each."""
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,18 +52,26 @@ def read(environ: Mapping[str, str], *, instance_id: str) -> Settings:
     """Return the settings.
 
     Raises:
-        WrongSetting: names the first wrong variable, and what would do.
+        WrongSetting: one line for each wrong variable, with what would do.
     """
+    problems: list[str] = []
 
     def get(name: str, read_as: Callable[[str], ValueT], default: str) -> ValueT:
         text = environ.get(name) or default
         try:
             return read_as(text)
         except ValueError as problem:
-            line = f"{name} is {text!r}, {problem}; for example {name}={default}"
-            raise WrongSetting(line) from None
+            problems.append(f"{name} is {text!r}, {problem}; for example {name}={default}")
+            return read_as(default)
 
-    return Settings(
+    def secret(name: str) -> str | None:
+        try:
+            return _secret(name, environ)
+        except ValueError as problem:
+            problems.append(str(problem))
+            return None
+
+    settings = Settings(
         host=get("HOST", str, "127.0.0.1"),
         port=get("PORT", _port, "8090"),
         instance_id=environ.get("INSTANCE_ID") or instance_id,
@@ -74,12 +82,15 @@ def read(environ: Mapping[str, str], *, instance_id: str) -> Settings:
         client_timeout_ms=get("LATCOM_TIMEOUT", _duration, "45s"),
         book=environ.get("SANDBOX_BOOK") or None,
         access=Access(
-            username=_secret("LATCOM_USERNAME", environ),
-            password=_secret("LATCOM_PASSWORD", environ),
-            dist_api=_secret("LATCOM_DIST_API", environ),
-            user_uid=_secret("LATCOM_USER_UID", environ),
+            username=secret("LATCOM_USERNAME"),
+            password=secret("LATCOM_PASSWORD"),
+            dist_api=secret("LATCOM_DIST_API"),
+            user_uid=secret("LATCOM_USER_UID"),
         ),
     )
+    if problems:
+        raise WrongSetting("\n".join(problems))
+    return settings
 
 
 def _secret(name: str, environ: Mapping[str, str]) -> str | None:
@@ -89,7 +100,7 @@ def _secret(name: str, environ: Mapping[str, str]) -> str | None:
     try:
         return Path(file).read_text(encoding="utf-8").strip()
     except (OSError, ValueError):
-        raise WrongSetting(
+        raise ValueError(
             f"{name}_FILE is {file!r}, which cannot be read; for example {name}_FILE=/run/secrets/x"
         ) from None
 

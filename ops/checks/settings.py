@@ -7,12 +7,25 @@ from typing import Final
 
 import msgspec
 
+import sandbox.settings
 from ops.checks.finding import Finding
+from ops.errors import CommandFailed
 from shared.contracts.errors import InvalidSettings
 from shared.runtime.settings import load
 
 _SERVICES: Final = ("gateway", "ratelimiter", "dispatcher", "ledger")
 _GIVEN_AT_START: Final = {"PORT": "8080", "INSTANCE_PORT": "8081"}
+_WIRED_AT_START: Final = {
+    "REDIS_URL": "redis://127.0.0.1:6379",
+    "LIMITER_REDIS_URL": "redis://127.0.0.1:6380",
+    "DATABASE_URL": "postgresql://127.0.0.1:5432/topup",
+    "RATELIMITER_URL": "http://127.0.0.1:8090",
+    "LEDGER_URL": "http://127.0.0.1:8091",
+    "LATCOM_URL": "http://127.0.0.1:8092",
+    **dict.fromkeys(
+        ("LATCOM_USERNAME", "LATCOM_PASSWORD", "LATCOM_DIST_API", "LATCOM_USER_UID"), "drawn"
+    ),
+}
 _SECRET: Final = ("PASSWORD", "KEY", "_URL", "API", "UID")
 
 
@@ -29,6 +42,26 @@ def check_settings(environ: Mapping[str, str]) -> Iterable[Finding]:
                 yield Finding(f"settings of {service}", line, "correct the variable and start anew")
         else:
             yield Finding(f"settings of {service}", _shown(kind, environ))
+
+
+def refuse_wrong_settings(environ: Mapping[str, str]) -> None:
+    """Load what all services and the sandbox will read, as if what `up` adds were there.
+
+    Raises:
+        CommandFailed: one line for each wrong variable.
+    """
+    wired = {n: value for n, value in _WIRED_AT_START.items() if not environ.get(f"{n}_FILE")}
+    complete = {**wired, **{n: value for n, value in environ.items() if value}}
+    problems = [f.found for f in check_settings(complete) if f.remedy is not None]
+    try:
+        sandbox.settings.read(complete, instance_id="sandbox-1")
+    except sandbox.settings.WrongSetting as problem:
+        problems += str(problem).splitlines()
+    first: dict[str, str] = {}
+    for line in problems:
+        first.setdefault(line.split(maxsplit=1)[0].removesuffix("_FILE"), line)
+    if first:
+        raise CommandFailed("\n".join(first.values()), status=2)
 
 
 def _settings_of(service: str) -> type[msgspec.Struct] | None:

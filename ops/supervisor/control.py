@@ -32,6 +32,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     rows: list[Row] = []
     refusal: str | None = None
+    status: int = 1
 
 
 Request = List | Scale
@@ -54,8 +55,10 @@ async def serve(listener: socket.socket, handle: Handle) -> asyncio.Server:
         try:
             request = msgspec.json.decode(await reader.readline(), type=Request)
             said = Answer(rows=await handle(request))
-        except (msgspec.DecodeError, CommandFailed) as problem:
+        except msgspec.DecodeError as problem:
             said = Answer(refusal=str(problem))
+        except CommandFailed as problem:
+            said = Answer(refusal=str(problem), status=problem.status)
         except (OSError, ValueError):
             writer.close()
             return
@@ -81,7 +84,7 @@ def ask(path: Path, request: Request) -> list[Row]:
         raise CommandFailed("what runs here is just stopping")
     answer = msgspec.json.decode(line, type=Answer)
     if answer.refusal is not None:
-        raise CommandFailed(answer.refusal)
+        raise CommandFailed(answer.refusal, status=answer.status)
     return answer.rows
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from ops.errors import CommandFailed
+
 
 class Folder(Struct, frozen=True):
     """The names in the data folder; `ready` makes it."""
@@ -43,9 +45,22 @@ class Folder(Struct, frozen=True):
         return self.logs / f"{instance}.log"
 
     def ready(self) -> None:
-        """Make it: others may pass through to what is theirs, and read nothing of ours."""
-        self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
-        self.logs.mkdir(mode=0o700, exist_ok=True)
+        """Make it: others may pass through to what is theirs, and read nothing of ours.
+
+        Raises:
+            CommandFailed: it cannot be made, or nothing can be written there.
+        """
+        try:
+            self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
+            self.logs.mkdir(mode=0o700, exist_ok=True)
+            write_private(self.root / "writable", "")
+            (self.root / "writable").unlink()
+        except OSError as error:
+            problem = (error.strerror or str(error)).lower()
+            raise CommandFailed(
+                f"the data folder {self.root} cannot be used ({problem}): mend it, or name "
+                "another, for example TOPUP_DATA_DIR=.topup-2 make run"
+            ) from None
 
 
 def data_folder(environ: Mapping[str, str]) -> Folder:

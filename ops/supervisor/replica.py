@@ -99,7 +99,7 @@ class Replica:
             pause_s = 0.0 if ready else min(_PAUSE_S_MAX, max(_PAUSE_S_FIRST, pause_s * 2))
             if not ready:
                 self._complain()
-                await self._pause(pause_s)
+                await self._pause(None if self.refusal else pause_s)
         self._move(Status.STOPPED)
         self.settled.set()
 
@@ -167,7 +167,7 @@ class Replica:
             self.settled.set()
         self._move(Status.BACKING_OFF)
 
-    async def _pause(self, seconds: float) -> None:
+    async def _pause(self, seconds: float | None) -> None:
         try:
             async with asyncio.timeout(seconds):
                 await self._leaving.wait()

@@ -8,7 +8,7 @@ from typing import Final
 
 from rich.console import Console
 
-from ops.connections import check_addresses
+from ops.checks.settings import refuse_wrong_settings
 from ops.errors import CommandFailed
 from ops.supervisor import control, takeover
 from ops.supervisor.demo import Demo, demo
@@ -30,7 +30,6 @@ from ops.supervisor.wiring import Wiring, wire
 from shared.runtime.settings import parse_duration_ms
 
 _PORT: Final = 8080
-_PORT_MAX: Final = 65_535
 _DRAIN: Final = "60s"
 _BEYOND_DRAIN_S: Final = 15.0
 _LOGS_BOUNDED_S: Final = 10.0
@@ -40,10 +39,11 @@ _LOOK_S: Final = 0.02
 
 def up(plan: Plan, folder: Folder, environ: Mapping[str, str]) -> None:
     """Run everything until told to stop; raises CommandFailed when it cannot start."""
-    check_addresses(environ)
+    refuse_wrong_settings(environ)
     screen = Screen(Console())
     plan = for_this_machine(plan, environ)
-    host, port, patience_s = environ.get("HOST") or HOST, _port(environ), _patience_s(environ)
+    host, port = environ.get("HOST") or HOST, int(environ.get("PORT") or _PORT)
+    patience_s = parse_duration_ms(environ.get("DRAIN_TIMEOUT") or _DRAIN) / 1_000 + _BEYOND_DRAIN_S
     folder.ready()
     lock = takeover.lock(folder)
     try:
@@ -163,22 +163,6 @@ class Supervisor:
         )
         with suppress(OSError):  # a full disk must not end what runs
             takeover.write_state(self._folder, state)
-
-
-def _port(environ: Mapping[str, str]) -> int:
-    text = environ.get("PORT") or str(_PORT)
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _PORT_MAX:
-        raise CommandFailed(f"PORT is {text!r}, not a port; for example PORT=8081", status=2)
-    return int(text)
-
-
-def _patience_s(environ: Mapping[str, str]) -> float:
-    """Return how long a service may take to drain before it is ended."""
-    try:
-        drain_ms = parse_duration_ms(environ.get("DRAIN_TIMEOUT") or _DRAIN)
-    except ValueError as problem:
-        raise CommandFailed(f"DRAIN_TIMEOUT {problem}; for example {_DRAIN}", status=2) from None
-    return drain_ms / 1_000 + _BEYOND_DRAIN_S
 
 
 def _in_url(address: str) -> str:

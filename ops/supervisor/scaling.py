@@ -39,10 +39,13 @@ class Scaling:
         for service, count in counts.items():
             if service not in self._scalable:
                 names = ", ".join(self._scalable)
-                raise CommandFailed(f"{service} cannot be scaled, only {names}; {_EXAMPLE}")
+                raise CommandFailed(
+                    f"{service} cannot be scaled, only {names}; {_EXAMPLE}", status=2
+                )
             if not 0 <= count <= REPLICAS_MAX:
                 raise CommandFailed(
-                    f"{service}={count} is not between 0 and {REPLICAS_MAX}; {_EXAMPLE}"
+                    f"{service}={count} is not between 0 and {REPLICAS_MAX}; {_EXAMPLE}",
+                    status=2,
                 )
 
     async def _scale(self, counts: dict[str, int]) -> None:

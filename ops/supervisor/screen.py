@@ -48,6 +48,8 @@ class Screen:
         """Tell of a replica that does not start, and of one that died and is back."""
         row = replica.row()
         before, self._last[row.id] = self._last.get(row.id), row.state
+        if replica.refusal is not None:
+            return  # the start ends with these very words
         if row.state is Status.BACKING_OFF and row.restarts.bit_count() == 1:  # ever more seldom
             words = escape(row.last_lines[-1]) if row.last_lines else "it said nothing"
             self.say(f"  [yellow]![/] {row.id} does not start, trying again: {words}")

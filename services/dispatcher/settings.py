@@ -4,29 +4,32 @@ from typing import Annotated
 
 import msgspec
 
-from shared.web.replica import ReplicaSettings
+from shared.runtime.replica import Partitions, RedisUrl, ReplicaSettings
 
 Concurrency = Annotated[int, msgspec.Meta(ge=1, le=20_000, examples=[20])]
-Partitions = Annotated[int, msgspec.Meta(ge=1, le=4_096, examples=[1])]
 StallMs = Annotated[int, msgspec.Meta(ge=1_000, le=60_000, examples=["15s"])]
 WindowMs = Annotated[int, msgspec.Meta(ge=1_000, examples=["7d"])]
 ProviderTimeoutMs = Annotated[int, msgspec.Meta(ge=100, le=300_000, examples=["45s"])]
-Url = Annotated[
+ProviderUrl = Annotated[
     str,
-    msgspec.Meta(pattern="^(redis|rediss|http|https)://", examples=["redis://127.0.0.1:6379/0"]),
+    msgspec.Meta(
+        pattern="^https?://",
+        description="an http:// or https:// URL",
+        examples=["https://provider.example"],
+    ),
 ]
 
 
 class DispatcherSettings(ReplicaSettings, frozen=True, kw_only=True):
     """Streams, slots, the bound on pauses, and the providers' access."""
 
-    redis_url: Url
+    redis_url: RedisUrl
     stream_partitions: Partitions = 1
     queue_concurrency: Concurrency = 20
     stall_ms: StallMs = 15_000
     idempotency_window_ms: WindowMs = 604_800_000
     resend_after_inquiry: bool = True
-    latcom_url: Url
+    latcom_url: ProviderUrl
     latcom_username: str
     latcom_password: str
     latcom_dist_api: str

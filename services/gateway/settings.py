@@ -4,14 +4,9 @@ from typing import Annotated
 
 import msgspec
 
-from shared.web.replica import Port, ReplicaSettings
+from shared.runtime.replica import HttpUrl, Partitions, Port, RedisUrl, ReplicaSettings
 
-RedisUrl = Annotated[
-    str, msgspec.Meta(pattern="^rediss?://", examples=["redis://127.0.0.1:6379/0"])
-]
-HttpUrl = Annotated[str, msgspec.Meta(pattern="^https?://", examples=["http://127.0.0.1:8090"])]
 Limit = Annotated[int, msgspec.Meta(ge=0, le=1_000_000, examples=[200])]
-Partitions = Annotated[int, msgspec.Meta(ge=1, le=4_096, examples=[1])]
 WindowMs = Annotated[int, msgspec.Meta(ge=1_000, examples=["7d"])]
 DeliverMs = Annotated[int, msgspec.Meta(ge=1_000, examples=["10m"])]
 StaleMs = Annotated[int, msgspec.Meta(ge=1_000, examples=["15m"])]

@@ -5,19 +5,17 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from shared.web.replica import Port, ReplicaSettings
+from shared.runtime.replica import Partitions, Port, RedisUrl, ReplicaSettings
 
-RedisUrl = Annotated[
-    str, msgspec.Meta(pattern="^rediss?://", examples=["redis://127.0.0.1:6379/0"])
-]
 DatabaseUrl = Annotated[
     str,
     msgspec.Meta(
-        pattern="^postgres(ql)?://", examples=["postgresql://user:password@127.0.0.1:5432/topup"]
+        pattern="^postgres(ql)?://",
+        description="a postgresql:// URL",
+        examples=["postgresql://user:password@127.0.0.1:5432/topup"],
     ),
 ]
 PoolSize = Annotated[int, msgspec.Meta(ge=2, le=1_000, examples=[100])]
-Partitions = Annotated[int, msgspec.Meta(ge=1, le=4_096, examples=[1])]
 RetentionMs = Annotated[int, msgspec.Meta(ge=60_000, examples=["7d"])]
 
 

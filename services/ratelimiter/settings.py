@@ -1,14 +1,6 @@
 """What the ratelimiter reads from the environment."""
 
-from typing import Annotated
-
-import msgspec
-
-from shared.web.replica import Port, ReplicaSettings
-
-RedisUrl = Annotated[
-    str, msgspec.Meta(pattern="^rediss?://", examples=["redis://127.0.0.1:6379/1"])
-]
+from shared.runtime.replica import Port, RedisUrl, ReplicaSettings
 
 
 class RatelimiterSettings(ReplicaSettings, frozen=True, kw_only=True):

@@ -7,13 +7,22 @@ import sys
 from importlib.resources import files
 from typing import Final
 
+import msgspec
 from redis.exceptions import RedisError, ResponseError
 
-from shared.contracts.errors import FunctionsUnsupported, TopupError
+from shared.contracts.errors import FunctionsUnsupported, InvalidSettings, TopupError
 from shared.runtime.redis import Client, connect
+from shared.runtime.replica import RedisUrl
+from shared.runtime.settings import load as read_settings
 
 LIBRARY: Final = "topups1"
 _MINOR: Final = re.compile(rb"^-- minor (\d+)$", re.MULTILINE)
+
+
+class LoadSettings(msgspec.Struct, frozen=True, rename="upper"):
+    """Where the functions go."""
+
+    redis_url: RedisUrl
 
 
 def source() -> bytes:
@@ -64,10 +73,11 @@ async def _load_once(url: str) -> None:
 
 def main() -> None:
     """Load into `REDIS_URL`, for a deployment whose services may not."""
-    url = os.environ.get("REDIS_URL")  # noqa: TID251 - a command of its own
-    if not url:
-        sys.exit("REDIS_URL is missing; for example REDIS_URL=redis://127.0.0.1:6379/0")
     try:
-        asyncio.run(_load_once(url))
+        settings = read_settings(LoadSettings, os.environ)  # noqa: TID251 - a command of its own
+        asyncio.run(_load_once(settings.redis_url))
+    except InvalidSettings as problem:
+        sys.stderr.write(f"{problem}\n")
+        sys.exit(2)
     except (TopupError, RedisError, OSError) as problem:
         sys.exit(f"the functions could not be loaded: {problem}")

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from shared.contracts.errors import InvalidSettings
+from shared.runtime.addresses import problem_of
 
 SettingsT = TypeVar("SettingsT", bound=msgspec.Struct)
 
@@ -33,7 +34,7 @@ def load(kind: type[SettingsT], environ: Mapping[str, str]) -> SettingsT:
                 values[field.encode_name] = _read(field, text)
             elif field.required:
                 problems.append(f"{field.encode_name} is missing; for example {_example(field)}")
-        except (ValueError, OSError) as problem:
+        except ValueError as problem:
             problems.append(f"{field.encode_name} {problem}; for example {_example(field)}")
     if problems:
         raise InvalidSettings("\n".join(problems))
@@ -61,7 +62,21 @@ def _text(name: str, environ: Mapping[str, str]) -> str | None:
     file = environ.get(f"{name}_FILE") or None
     if value is not None and file is not None:
         raise ValueError(f"is set, and {name}_FILE too: keep one of them")
-    return Path(file).read_text(encoding="utf-8").strip() if file is not None else value
+    return value if file is None else _secret(file)
+
+
+def _secret(file: str) -> str:
+    """Return what the file holds; nothing in it is no secret, and would be matched by nothing."""
+    try:
+        text = Path(file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        problem = error.strerror or type(error).__name__
+        raise ValueError(f"is to be read from {file}: {problem.lower()}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"is to be read from {file}: not UTF-8 text") from None
+    if not text:
+        raise ValueError(f"is to be read from {file}: it is empty")
+    return text
 
 
 def _read(field: msgspec.structs.FieldInfo, text: str) -> Any:  # noqa: ANN401 - typed by convert
@@ -74,9 +89,49 @@ def _read(field: msgspec.structs.FieldInfo, text: str) -> Any:  # noqa: ANN401 -
     else:
         value = text
     try:
-        return msgspec.convert(value, field.type, strict=False)
-    except msgspec.ValidationError as problem:
-        raise ValueError(f"is wrong: {str(problem).lower()}") from None
+        read = msgspec.convert(value, field.type, strict=False)
+    except msgspec.ValidationError:
+        raise ValueError(_refused(field, text)) from None
+    wrong_url = problem_of(text) if field.encode_name.endswith("_URL") else None
+    if wrong_url is not None:
+        raise ValueError(wrong_url)
+    return read
+
+
+def _refused(field: msgspec.structs.FieldInfo, text: str) -> str:
+    """Say what would be right; only numbers are repeated, since any text may be a secret."""
+    meta, in_ms = _meta(field), field.name.endswith("_ms")
+    if meta.ge is None and meta.description is not None:
+        return f"is not {meta.description}"
+    if meta.description is not None:
+        return f"is {text!r}, not {meta.description}"
+    low, high = (None if b is None else _bound(b, in_ms=in_ms) for b in (meta.ge, meta.le))
+    kind = "a duration" if in_ms else "a whole number"
+    if high is not None:
+        return f"is {text!r}, not {kind} from {low} to {high}"
+    return f"is {text!r}, not {kind} of {low} or more" if low else f"is {text!r}, not {kind}"
+
+
+def _bound(value: float, *, in_ms: bool) -> str:
+    return _written(int(value)) if in_ms else str(value)
+
+
+def _written(duration_ms: int) -> str:
+    """Write a duration as it would be typed: 60000 as 1m."""
+    name, size = max(
+        ((name, size) for name, size in _UNIT_MS.items() if duration_ms % size == 0),
+        key=lambda unit: unit[1] if duration_ms else 0,
+    )
+    return f"{duration_ms // size}{name}"
+
+
+def _meta(field: msgspec.structs.FieldInfo) -> msgspec.Meta:
+    """Return the field's declared constraints, also those of `Thing | None`."""
+    for kind in (field.type, *getattr(field.type, "__args__", ())):
+        for meta in getattr(kind, "__metadata__", ()):
+            if isinstance(meta, msgspec.Meta):
+                return meta
+    return msgspec.Meta()
 
 
 def _unwrapped(kind: Any) -> Any:  # noqa: ANN401 - any type form
@@ -85,10 +140,11 @@ def _unwrapped(kind: Any) -> Any:  # noqa: ANN401 - any type form
 
 def _example(field: msgspec.structs.FieldInfo) -> str:
     """Return the first example of the field's Meta, else its default."""
-    for meta in getattr(field.type, "__metadata__", ()):
-        if isinstance(meta, msgspec.Meta) and meta.examples:
-            return f"{field.encode_name}={meta.examples[0]}"
-    if field.default is not msgspec.NODEFAULT:
-        value = f"{field.default}ms" if field.name.endswith("_ms") else field.default
-        return f"{field.encode_name}={value}"
-    return f"{field.encode_name}=…"
+    name, default = field.encode_name, field.default
+    if examples := _meta(field).examples:
+        return f"{name}={examples[0]}"
+    if isinstance(default, bool):
+        return f"{name}={'on' if default else 'off'}"
+    if isinstance(default, int) and field.name.endswith("_ms"):
+        return f"{name}={_written(default)}"
+    return f"{name}={default}" if isinstance(default, str | int) else f"{name}=…"

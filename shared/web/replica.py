@@ -6,45 +6,21 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from typing import Annotated, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-import msgspec
 import structlog
 import uvloop
 
 from shared.contracts.errors import InvalidSettings, TopupError
-from shared.contracts.limits import HEARTBEAT_MS_MAX
 from shared.runtime import logs
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.instance import Instance, identify
+from shared.runtime.replica import ReplicaSettings
 from shared.runtime.settings import load
 from shared.web.health import Health, instance_app
 from shared.web.listener import Listener
 
 log = structlog.get_logger()
-
-Port = Annotated[int, msgspec.Meta(ge=1, le=65_535, examples=[8081])]
-HeartbeatMs = Annotated[int, msgspec.Meta(ge=50, le=HEARTBEAT_MS_MAX, examples=["1s"])]
-LogLevel = Annotated[str, msgspec.Meta(pattern="^(DEBUG|INFO|WARNING|ERROR)$", examples=["INFO"])]
-Environment = Annotated[str, msgspec.Meta(pattern="^[a-z]{1,32}$", examples=["production"])]
-
-
-def environment_name(field: str) -> str:
-    """Return the variable that a settings field reads: `lease_ms` reads `LEASE`."""
-    return field.removesuffix("_ms").upper()
-
-
-class ReplicaSettings(msgspec.Struct, frozen=True, kw_only=True, rename=environment_name):
-    """What every service reads from the environment."""
-
-    host: str = "127.0.0.1"
-    instance_port: Port
-    log_level: LogLevel = "INFO"
-    environment: Environment = "development"
-    heartbeat_ms: HeartbeatMs = 1_000
-    drain_timeout_ms: int = 60_000
-    crash_at: str | None = None
-    open_on_eof_fd: int | None = None  # the public port opens when this pipe is closed
 
 
 class Service(Protocol):

@@ -19,5 +19,5 @@ if __name__ == "__main__":
     try:
         up(PLAN, data_folder(os.environ), os.environ)
     except CommandFailed as problem:
-        sys.stderr.write(f"topup: {problem}\n")
+        sys.stderr.writelines(f"topup: {line}\n" for line in str(problem).splitlines())
         sys.exit(problem.status)

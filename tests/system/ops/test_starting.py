@@ -78,9 +78,29 @@ def test_an_address_that_is_none_is_refused_before_anything_starts(run: Run) -> 
     """In one line that does not repeat the password in it."""
     for name in ("REDIS_URL", "LIMITER_REDIS_URL", "DATABASE_URL", "LATCOM_URL"):
         assert run.start(**{name: "user:password@somewhere"}).wait(30) == 2
-        assert f"topup: {name} does not begin with" in run.said().splitlines()[-1]
+        assert f"topup: {name} is not a" in run.said().splitlines()[-1]
     assert "password@somewhere" not in run.said()
     assert not run.folder.exists()
+
+
+def test_all_wrong_settings_are_refused_before_anything_starts(run: Run) -> None:
+    """Each service's and the sandbox's, one line each, once."""
+    wrong = {"QUEUE_CONCURRENCY": "x", "STREAM_PARTITIONS": "0", "SANDBOX_LATENCY": "slow"}
+    assert run.start(**wrong, DATABASE_POOL_SIZE="1", DRAIN_TIMEOUT="x").wait(30) == 2
+    said = [line.removeprefix("topup: ").split()[0] for line in run.said().splitlines()]
+    assert sorted(said) == sorted((*wrong, "DATABASE_POOL_SIZE", "DRAIN_TIMEOUT"))
+    assert not run.folder.exists()
+
+
+@pytest.mark.parametrize("below", ["", "below"])
+def test_a_data_folder_that_cannot_be_one_is_named(run: Run, below: str) -> None:
+    """In one line, with what to type instead."""
+    run.folder.write_text("a file")
+    folder = run.folder / below
+    assert run.start(TOPUP_DATA_DIR=str(folder)).wait(30) == 1
+    (line,) = run.said().splitlines()
+    assert f"the data folder {folder} cannot be used" in line
+    assert "TOPUP_DATA_DIR=.topup-2" in line
 
 
 def test_a_real_server_is_used_instead_of_an_embedded_one(run: Run, tmp_path: Path) -> None:
