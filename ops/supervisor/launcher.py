@@ -126,6 +126,7 @@ class Launcher:
     def _launch(self, service: Service, instance: str, instance_port: int | None) -> Launch:
         env = environment(service.told, self._wiring.variables, self._environ)
         env |= {"HOST": host_of(service, self._environ), "INSTANCE_ID": instance}
+        env |= self._wiring.own.get(service.name, {})
         if service.name in self._wiring.ports:
             env["PORT"] = str(self._wiring.ports[service.name])
         if instance_port is not None:

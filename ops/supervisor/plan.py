@@ -101,7 +101,7 @@ TASKS: Final = (
         name="migrations",
         arguments=("-m", "services.ledger", "migrate"),
         after=("postgres",),
-        told=("DATABASE_URL",),
+        told=("DATABASE_URL", "LEDGER_PASSWORD"),
     ),
     Task(
         name="customer",

@@ -3,15 +3,18 @@
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 from msgspec import Struct
 
+from ops.connections import setting
 from ops.ports import free_port
 from ops.servers import postgres, valkey
 from ops.servers.server import Server
 from ops.supervisor.demo import Demo
 from ops.supervisor.folder import Folder
 from ops.supervisor.plan import HOST, Plan, given
+from services.ledger.logins import LEDGER_ROLE
 
 
 class Wiring(Struct, frozen=True, kw_only=True):
@@ -20,6 +23,8 @@ class Wiring(Struct, frozen=True, kw_only=True):
     servers: dict[str, Server]
     ports: dict[str, int]
     variables: dict[str, str]
+    own: dict[str, dict[str, str]]
+    """Of one service alone: what it is told otherwise than all others."""
 
 
 def wire(
@@ -42,7 +47,12 @@ def wire(
     for variable, service in _ANSWERED.items():
         if service in ports:
             variables[variable] = f"http://{HOST}:{ports[service]}"
-    return Wiring(servers=servers, ports=ports, variables=variables)
+    own: dict[str, dict[str, str]] = {}
+    if "postgres" in servers:
+        password = setting("LEDGER_PASSWORD", environ) or secrets.token_urlsafe(24)
+        variables["LEDGER_PASSWORD"] = password
+        own["ledger"] = {"DATABASE_URL": _as_ledger(servers["postgres"], password)}
+    return Wiring(servers=servers, ports=ports, variables=variables, own=own)
 
 
 _SERVED = {
@@ -51,6 +61,12 @@ _SERVED = {
     "DATABASE_URL": "postgres",
 }
 _ANSWERED = {"RATELIMITER_URL": "ratelimiter", "LEDGER_URL": "ledger", "LATCOM_URL": "sandbox"}
+
+
+def _as_ledger(server: Server, password: str) -> str:
+    """Return where the ledger's own role is served: it can add to the books, not change them."""
+    _, _, place = server.url.rpartition("@")
+    return f"postgresql://{LEDGER_ROLE}:{quote(password, safe='')}@{place}"
 
 
 def _servers(root: Path, environ: Mapping[str, str]) -> dict[str, Server]:

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from services.ledger.books import MOVES
+from services.ledger.contents import altered
 from services.ledger.database import Connection, Database
 from services.ledger.queries import queries
 from services.ledger.rules import HOLD
@@ -26,8 +27,9 @@ PROMISES: Final = {
     "wrong_outcomes": "every outcome belongs to a topup, a second one only to an unresolved one",
     "wrong_topups": "every topup is what its last outcome says",
     "wrong_totals": "the totals are what the rows add up to",
-    "wrong_revenue": "the revenue is what customers were charged",
+    "wrong_balances": "what was charged, is owed and is in limbo is what the totals say",
 }
+AS_READ: Final = "every request and outcome is what was read from the streams"
 _RULES: Final[dict[str, Any]] = MOVES | {
     "hold_line": list(range(1, len(HOLD) + 1)),
     "hold_debit": [posting.debit for posting in HOLD],
@@ -49,10 +51,11 @@ class Audit:
         """
         async with self._database.connection() as connection, connection.transaction():
             await _see_one_moment(connection)
-            return [
+            checks = [
                 Check(promise, *await _ask(connection, query, _RULES))
                 for query, promise in PROMISES.items()
             ]
+            return [*checks, Check(AS_READ, *await altered(connection))]
 
     async def digest(self) -> str:
         """Return a digest of what was booked from the streams; raises as `verify`.

@@ -11,8 +11,9 @@ from redis.exceptions import RedisError
 
 from services.ledger.customers import Customers, Seed
 from services.ledger.database import Database, said
+from services.ledger.logins import LEDGER_ROLE, allow_login
 from services.ledger.migrations import migrate, shipped
-from services.ledger.settings import DatabaseSettings, SeedSettings
+from services.ledger.settings import MigrationSettings, SeedSettings
 from shared.contracts.errors import InvalidSettings, TopupError
 from shared.runtime.redis import connect
 from shared.runtime.settings import load
@@ -36,9 +37,12 @@ def run(command: str, environ: Mapping[str, str]) -> None:
 
 
 def _migrate(environ: Mapping[str, str]) -> None:
-    settings = load(DatabaseSettings, environ)
+    settings = load(MigrationSettings, environ)
     if not migrate(settings.database_url, shipped(), say=_say):
         _say("nothing to apply")
+    if settings.ledger_password is not None:
+        allow_login(settings.database_url, settings.ledger_password)
+        _say(f"{LEDGER_ROLE} may log in")
 
 
 def _seed_demo(environ: Mapping[str, str]) -> None:

@@ -78,7 +78,7 @@ def read_request(fields: Fields) -> Request:
         body=body,
         raw=raw,
         accepted_at_ms=at_ms,
-        digest=_digest(raw, b"%d" % at_ms),
+        digest=request_digest(raw, at_ms),
     )
 
 
@@ -104,8 +104,18 @@ def read_outcome(entry: str, fields: Fields) -> Outcome:
         raw_evidence=raw_evidence,
         settled_at_ms=int(entry.partition("-")[0]),
         entry=entry,
-        digest=_digest(state.encode(), reason.encode(), raw_evidence),
+        digest=outcome_digest(state, reason, raw_evidence),
     )
+
+
+def request_digest(raw: bytes, at_ms: int) -> bytes:
+    """Return what tells one request from another for the same topup."""
+    return _digest(raw, b"%d" % at_ms)
+
+
+def outcome_digest(state: str, reason: str, raw_evidence: bytes) -> bytes:
+    """Return what tells one outcome from another in the same place."""
+    return _digest(state.encode(), reason.encode(), raw_evidence)
 
 
 def plain(text: str) -> str:

@@ -106,7 +106,7 @@ def migrate(
     """
     with (
         psycopg.connect(url, autocommit=True, connect_timeout=10) as connection,
-        _locked(connection),
+        locked(connection),
     ):
         connection.execute(_TABLE)
         wanted = missing(dict(connection.execute(_APPLIED).fetchall()), migrations)
@@ -125,7 +125,7 @@ async def applied(connection: psycopg.AsyncConnection[Any]) -> dict[int, str]:
 
 
 @contextmanager
-def _locked(connection: Connection) -> Iterator[None]:
+def locked(connection: Connection) -> Iterator[None]:
     """Hold the lock of all migrations; a waiting statement would block concurrent index builds."""
     while not _one(connection, "SELECT pg_try_advisory_lock(%s)", LOCK_KEY):
         time.sleep(LOCK_AGAIN_S)

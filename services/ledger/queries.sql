@@ -190,13 +190,38 @@ FROM due FULL JOIN totals USING (quarter, kind, currency)
 WHERE (due.transactions, due.amount_minor)
       IS DISTINCT FROM (totals.transactions, totals.amount_minor);
 
--- wrong_revenue: what customers were charged is what the totals call succeeded.
-SELECT count(*), min(currency)
-FROM (SELECT currency, sum(amount_minor) AS amount_minor
-      FROM postings WHERE credit = 'charged' GROUP BY currency) AS charged
-FULL JOIN (SELECT currency, amount_minor FROM totals
-           WHERE kind = 'succeeded' AND quarter = 'epoch') AS told USING (currency)
-WHERE charged.amount_minor IS DISTINCT FROM told.amount_minor;
+-- wrong_balances: what metrics are made of is what stands on the accounts, to the cent.
+WITH moves AS (
+    SELECT credit AS account, currency, amount_minor FROM postings
+    UNION ALL
+    SELECT debit, currency, -amount_minor FROM postings
+), balances AS (
+    SELECT account, currency, sum(amount_minor) AS amount_minor
+    FROM moves GROUP BY account, currency
+), meant AS (
+    SELECT * FROM (VALUES ('available', 'accepted', -1), ('available', 'failed', 1),
+                          ('held', 'accepted', 1), ('held', 'succeeded', -1),
+                          ('held', 'failed', -1), ('held', 'unresolved', -1),
+                          ('held', 'resolved', 1), ('charged', 'succeeded', 1),
+                          ('payable', 'succeeded', 1), ('cost', 'succeeded', -1),
+                          ('limbo', 'unresolved', 1), ('limbo', 'resolved', -1))
+        AS meaning (account, kind, sign)
+), told AS (
+    SELECT account, currency, sum(sign * amount_minor) AS amount_minor
+    FROM totals JOIN meant USING (kind)
+    WHERE quarter = 'epoch' GROUP BY account, currency
+)
+SELECT count(*), min(account || ' ' || currency)
+FROM balances FULL JOIN told USING (account, currency)
+WHERE coalesce(balances.amount_minor, 0) <> coalesce(told.amount_minor, 0);
+
+-- requests_as_read: each topup's digest, and what it was made from.
+SELECT topup_id::text, digest, (extract(epoch FROM accepted_at) * 1000)::bigint, metadata::text,
+       customer_id, phone, country, amount_minor, currency, provider, product, reference
+FROM topups;
+
+-- outcomes_as_read: each outcome's digest, and what it was made from.
+SELECT topup_id::text, digest, state, reason, evidence::text FROM outcomes;
 
 -- digest: of all that came from the streams, whatever the order in which it was booked.
 WITH rows AS (

@@ -19,10 +19,11 @@ PoolSize = Annotated[int, msgspec.Meta(ge=2, le=1_000, examples=[100])]
 RetentionMs = Annotated[int, msgspec.Meta(ge=60_000, examples=["7d"])]
 
 
-class DatabaseSettings(msgspec.Struct, frozen=True, rename="upper"):
-    """What a migration needs."""
+class MigrationSettings(msgspec.Struct, frozen=True, rename="upper"):
+    """What a migration needs; with the password, the ledger's own role may log in."""
 
     database_url: DatabaseUrl
+    ledger_password: str | None = None
 
 
 class SeedSettings(msgspec.Struct, frozen=True, rename="upper"):

@@ -2,6 +2,8 @@
 
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -9,7 +11,10 @@ from psycopg import sql
 
 from services.ledger.books import Books
 from services.ledger.database import Database
+from services.ledger.logins import LEDGER_ROLE, allow_login
 from services.ledger.migrations import migrate, shipped
+
+PASSWORD = "it's 100 % secret/@:"
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +24,7 @@ def template(postgres_url: str) -> str:
         connection.execute("DROP DATABASE IF EXISTS ledger_template")
         connection.execute("CREATE DATABASE ledger_template")
     migrate(_beside(postgres_url, "ledger_template"), shipped(), say=lambda _text: None)
+    allow_login(postgres_url, PASSWORD)
     return "ledger_template"
 
 
@@ -30,18 +36,39 @@ def ledger_url(postgres_url: str, template: str) -> Iterator[str]:
 
 
 @pytest.fixture
-async def database(ledger_url: str) -> AsyncIterator[Database]:
-    """A few connections to it."""
-    database = Database(ledger_url, connections_max=8)
-    await database.open()
-    yield database
-    await database.close()
+def service_url(ledger_url: str) -> str:
+    """The same database, as the ledger's own role."""
+    return as_ledger(ledger_url)
+
+
+def as_ledger(url: str) -> str:
+    """Return where the ledger's own role is served."""
+    _, _, place = url.rpartition("@")
+    return f"postgresql://{LEDGER_ROLE}:{quote(PASSWORD, safe='')}@{place}"
+
+
+@pytest.fixture
+async def database(service_url: str) -> AsyncIterator[Database]:
+    """A few connections to it, with the rights that a ledger has."""
+    async with opened(service_url, connections_max=8) as database:
+        yield database
 
 
 @pytest.fixture
 def books(database: Database) -> Books:
     """The books in it."""
     return Books(database)
+
+
+@asynccontextmanager
+async def opened(url: str, *, connections_max: int = 2) -> AsyncIterator[Database]:
+    """A database that is open as long as the block lasts."""
+    database = Database(url, connections_max=connections_max)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 class fresh:  # noqa: N801 - reads as a function

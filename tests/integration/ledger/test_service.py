@@ -81,12 +81,12 @@ def streams(redis_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def serve(redis_url: str, ledger_url: str) -> Iterator[Callable[..., Process]]:
-    """Start ledgers; each is ended with the test."""
+def serve(redis_url: str, service_url: str) -> Iterator[Callable[..., Process]]:
+    """Start ledgers, with their own rights; each is ended with the test."""
     started: list[Process] = []
 
     def start(**settings: str) -> Process:
-        started.append(Process(redis_url, ledger_url, **settings))
+        started.append(Process(redis_url, service_url, **settings))
         return started[-1]
 
     yield start
