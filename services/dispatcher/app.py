@@ -45,6 +45,7 @@ class Dispatcher:
             partitions=settings.stream_partitions,
             window_ms=settings.idempotency_window_ms,
         )
+        self._draining = asyncio.Event()
         self._providers = providers(settings)
         self._slots = {name: Slots(settings.queue_concurrency) for name in self._providers}
         self._watch = LaneWatch(self._topups, providers=list(self._providers))
@@ -61,7 +62,6 @@ class Dispatcher:
         )
         leases = [self._terms(provider).lease_ms for provider in self._providers.values()]
         self._upkeep = Upkeep(self._topups, self._watch, self._lanes, lease_ms_max=max(leases))
-        self._draining = asyncio.Event()
         self._background: list[asyncio.Task[None]] = []
         self._reading: list[asyncio.Task[None]] = []
         self.listeners: list[Listener] = []
@@ -80,7 +80,7 @@ class Dispatcher:
             asyncio.create_task(self._heart.run()),
             asyncio.create_task(self._upkeep.run()),
         ]
-        self._reading = [asyncio.create_task(lane.run(self._draining)) for lane in self._lanes]
+        self._reading = [asyncio.create_task(lane.run()) for lane in self._lanes]
 
     async def close(self) -> None:
         """Read no more, carry what is in flight to its end, then leave the living."""
@@ -126,6 +126,7 @@ class Dispatcher:
             carriers=carriers,
             slots=self._slots[name],
             watch=self._watch,
+            draining=self._draining,
             crash=crash,
         )
 

@@ -64,7 +64,7 @@ class Carrier:
         match begun.status:
             case "send" | "inquire" | "inquire_final":
                 self._crash("dispatcher.after_begin")
-                verdict = await self._attempt(sale, begun, asked_at, durable=durable)
+                verdict = await self._verdict(sale, begun, asked_at, durable=durable)
                 await self._conclude(sale, work.nonce, verdict, begun)
                 return 0
             case "busy" | "held":
@@ -72,6 +72,16 @@ class Carrier:
             case _:
                 log.info("topup_not_begun", topup_id=sale.topup_id, reply=begun.status)
                 return 0
+
+    async def _verdict(
+        self, sale: Sale, begun: Begun, asked_at: float, *, durable: bool
+    ) -> Finish | Park:
+        """Return what becomes of the topup; whatever breaks on the way, it may have been sent."""
+        try:
+            return await self._attempt(sale, begun, asked_at, durable=durable)
+        except Exception as problem:
+            log.exception("attempt_broke", topup_id=sale.topup_id, provider=self._name)
+            return self._judge(Unknown(reason=type(problem).__name__), begun)
 
     async def _attempt(
         self, sale: Sale, begun: Begun, asked_at: float, *, durable: bool

@@ -26,6 +26,8 @@ BACKOFF_FIRST_MS: Final = 1_000
 BACKOFF_MS_MAX: Final = 60_000
 INQUIRIES_MAX: Final = 100
 """After so many questions without an answer people decide, on evidence."""
+NESTING_MAX: Final = 64
+"""No honest answer is deeper; a parser's stack ends somewhere, and the ledger's with it."""
 
 
 class Finish(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +145,8 @@ def _evidence(answer: Answer, attempt: int, by: str) -> Evidence:
 
 def _readable(raw: str) -> Any:  # noqa: ANN401 - any JSON
     """Return JSON as what it is: smaller, and easier on whoever reads it, than JSON in a text."""
+    if raw.count("[") + raw.count("{") > NESTING_MAX:
+        return raw
     try:
         return msgspec.json.decode(raw)
     except msgspec.DecodeError:

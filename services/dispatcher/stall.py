@@ -15,6 +15,8 @@ REARM_S: Final = 1.0
 
 async def guard(stall_ms: int) -> None:
     """Keep the timer armed from the event loop until cancelled."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a parent may have had it ignored, or blocked
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
     try:
         while True:
             signal.setitimer(signal.ITIMER_REAL, stall_ms / 1_000)

@@ -1,7 +1,7 @@
 """What a dispatcher does each second, with or without traffic: look, wake, take over, expire."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from typing import Final
 
 import structlog
@@ -15,6 +15,8 @@ log = structlog.get_logger()
 
 TICK_S: Final = 1.0
 TICKS_PER_SWEEP: Final = 60
+MOVED: Final = ("woken", "held", "expired")
+"""What leaves the front of those that are due; the rest would come again at once."""
 
 
 class Upkeep:
@@ -34,36 +36,42 @@ class Upkeep:
         tick = 0
         while True:
             tick += 1
-            try:
-                await self._tick(sweep=tick % TICKS_PER_SWEEP == 0)
-            except Exception as problem:  # noqa: BLE001 - the next tick tries again
-                log.warning("upkeep_failed", problem=str(problem))
+            for step in self._steps(sweep=tick % TICKS_PER_SWEEP == 0):
+                try:
+                    await step
+                except Exception as problem:  # noqa: BLE001 - the next tick tries again
+                    log.warning("upkeep_failed", problem=repr(problem))
             await asyncio.sleep(TICK_S)
 
-    async def _tick(self, *, sweep: bool) -> None:
-        now_ms = await self._topups.now_ms()
-        await self._watch.refresh(now_ms)
+    def _steps(self, *, sweep: bool) -> Iterator[Awaitable[None]]:
+        """Return a tick's steps; one that fails, for one lane, keeps no other from its turn."""
+        yield self._look()
         for lane in self._lanes:
-            await lane.claim()
+            yield lane.claim()
             if sweep:
-                await lane.claim_lost(self._lost_ms)
+                yield lane.claim_lost(self._lost_ms)
         for partition in range(len(self._topups.keys)):
-            await self._wake(partition, now_ms)
+            yield self._wake(partition)
             for lane in self._lanes:
-                await self._expire(lane.name, partition, now_ms)
+                yield self._expire(lane.name, partition)
 
-    async def _wake(self, partition: int, now_ms: int) -> None:
+    async def _look(self) -> None:
+        await self._watch.refresh(await self._topups.now_ms())
+
+    async def _wake(self, partition: int) -> None:
+        now_ms = await self._topups.now_ms()
         while True:
             replies = await self._topups.wake_due(partition, now_ms=now_ms, count_max=BATCH_MAX)
             if replies:
-                log.info("topups_woken", partition=partition, **replies)
-            if sum(replies.values()) < BATCH_MAX:
+                log.info("topups_woken", partition=partition, replies=replies)
+            moved = sum(replies.get(reply, 0) for reply in MOVED)
+            if not moved or sum(replies.values()) < BATCH_MAX:
                 return
 
-    async def _expire(self, provider: str, partition: int, now_ms: int) -> None:
+    async def _expire(self, provider: str, partition: int) -> None:
         """Nobody reads a held lane, but deadlines pass there too."""
         place = (provider, partition)
-        if self._watch.state(provider, partition).startable(now_ms):
+        if self._watch.startable(provider, partition):
             self._unread.pop(place, None)
             return
         self._unread[place] = await self._topups.expire_unread(

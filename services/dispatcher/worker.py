@@ -38,6 +38,7 @@ class Lane:
         carriers: Sequence[Carrier],
         slots: Slots,
         watch: LaneWatch,
+        draining: asyncio.Event,
         crash: CrashPoint,
     ) -> None:
         self.name = name
@@ -49,15 +50,16 @@ class Lane:
         self._carriers = carriers
         self._slots = slots
         self._watch = watch
+        self._draining = draining
         self._crash = crash
         self._tasks: set[asyncio.Task[None]] = set()
         self._patient: set[str] = set()
 
     # -- in ------------------------------------------------------------------------------------
 
-    async def run(self, draining: asyncio.Event) -> None:
+    async def run(self) -> None:
         """Take new topups off the lane until draining; then return with work still in flight."""
-        while not draining.is_set():
+        while not self._draining.is_set():
             room = await self._slots.room()
             streams = [
                 stream
@@ -65,7 +67,8 @@ class Lane:
                 if self._watch.startable(self.name, partition)
             ]
             if not streams:
-                await self._watch.changed()
+                with contextlib.suppress(TimeoutError):  # a drain must not wait for a lost server
+                    await asyncio.wait_for(self._watch.changed(), READ_BLOCK_MS / 1_000)
                 continue
             each = max(room // len(streams), 1)
             entries = await self._read(streams, each)
@@ -76,6 +79,8 @@ class Lane:
 
     async def claim(self) -> None:
         """Take over what silent dispatchers left, as far as there is room for patience."""
+        if self._draining.is_set():
+            return
         for stream, partition in self._partitions.items():
             room = self._slots.size * PATIENT_PER_SLOT - len(self._patient)
             if room > 0:
@@ -85,12 +90,14 @@ class Lane:
 
     async def claim_lost(self, idle_ms: int) -> None:
         """Take what a task inside a living process has lost hold of."""
+        if self._draining.is_set():
+            return
         for stream in self._partitions:
             entries = await self._reader.claim_lost(
                 stream, idle_ms=idle_ms, count_max=self._slots.size
             )
             mine = {task.get_name() for task in self._tasks}
-            self._adopt([entry for entry in entries if entry.id not in mine])
+            self._adopt([entry for entry in entries if _name(entry) not in mine])
 
     async def drain(self) -> None:
         """Wait for what is in flight; what is patient stays pending, for others to claim."""
@@ -111,7 +118,9 @@ class Lane:
         return []
 
     def _adopt(self, entries: Sequence[Entry]) -> None:
-        """Start what was claimed: it waits for its slot."""
+        """Start what was claimed: it waits for its slot. Draining, it stays pending for others."""
+        if self._draining.is_set():
+            return
         if entries:
             metrics.CLAIMED.labels(self.name).inc(len(entries))
             log.info("entries_claimed", provider=self.name, count=len(entries))
@@ -119,7 +128,7 @@ class Lane:
             self._start(entry, has_slot=False)
 
     def _start(self, entry: Entry, *, has_slot: bool) -> None:
-        task = asyncio.create_task(self._handle(entry, has_slot=has_slot), name=entry.id)
+        task = asyncio.create_task(self._handle(entry, has_slot=has_slot), name=_name(entry))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -143,9 +152,14 @@ class Lane:
                 return
 
     async def _be_patient(self, entry: Entry, wait_ms: int) -> None:
-        self._patient.add(entry.id)
+        self._patient.add(_name(entry))
         try:
             await asyncio.sleep(wait_ms / 1_000)
             await self._slots.take()
         finally:
-            self._patient.discard(entry.id)
+            self._patient.discard(_name(entry))
+
+
+def _name(entry: Entry) -> str:
+    """Name a delivery; entries of two partitions may have the same id."""
+    return f"{entry.stream} {entry.id}"

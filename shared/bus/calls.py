@@ -3,8 +3,19 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.bus import functions
@@ -12,11 +23,14 @@ from shared.contracts.errors import NotAccepted, NotDurable, NotKnown, Partition
 from shared.runtime.redis import Client
 
 WAITAOF_TIMEOUT_MS: Final = 2_000
-_REFUSALS: Final = (
-    "OOM", "NOREPLICAS", "READONLY", "LOADING", "BUSY", "MASTERDOWN", "MISCONF",
-    "CLUSTERDOWN", "TRYAGAIN", "NOAUTH", "NOPERM", "WRONGPASS",
+_REFUSED: Final = (
+    OutOfMemoryError, ReadOnlyError, BusyLoadingError, MasterDownError, ClusterDownError,
+    TryAgainError, AskError, AuthenticationError, NoPermissionError,
 )  # fmt: skip
-"""How a server begins to say that it has done nothing."""
+"""How a server says that it has done nothing: where the client has a class for it, without the
+first word."""
+_REFUSALS: Final = ("NOREPLICAS", "MISCONF", "BUSY")
+"""The first words of those that it has no class for."""
 
 
 class Caller:
@@ -40,6 +54,8 @@ class Caller:
                     raise
                 await functions.load(self._client)
                 return await self._fcall(function, keys, args, durable=durable)
+        except _REFUSED as error:
+            raise NotAccepted(str(error)) from error
         except (RedisConnectionError, RedisTimeoutError, OSError) as error:
             raise _unanswered(error) from error
         except ResponseError as error:
@@ -47,14 +63,19 @@ class Caller:
 
     async def _fcall(
         self, function: str, keys: Sequence[str], args: Sequence[Any], *, durable: bool
-    ) -> Any:  # noqa: ANN401 - as `_call`
+    ) -> Any:  # noqa: ANN401 - as `call`
         name = f"{functions.LIBRARY}_{function}"
         if not (durable and self.replicas):
             return await self._client.fcall(name, len(keys), *keys, *args)
         async with self._client.pipeline(transaction=False) as pipe:
             pipe.fcall(name, len(keys), *keys, *args)
             pipe.execute_command("WAITAOF", 1, self.replicas, WAITAOF_TIMEOUT_MS)
-            reply, (local, remote) = await pipe.execute()
+            reply, kept = await pipe.execute(raise_on_error=False)  # raised, each has a preface
+        if isinstance(reply, Exception):
+            raise reply
+        if isinstance(kept, Exception):
+            raise NotDurable(str(kept)) from kept
+        local, remote = kept
         if local < 1 or remote < self.replicas:
             raise NotDurable(f"on {local} own disk and {remote} of {self.replicas} replicas")
         return reply
@@ -70,10 +91,11 @@ def _unanswered(error: Exception) -> NotKnown | NotAccepted:
     return NotKnown(text or type(error).__name__)
 
 
-def _refused(error: ResponseError) -> Exception:
+def _refused(error: ResponseError) -> PartitionsDiffer | NotAccepted | NotKnown:
+    """Tell a refusal from what we have no name for: that may have been done."""
     text = str(error)
     if text.startswith("PARTITIONS"):
         return PartitionsDiffer(f"the streams were {text.removeprefix('PARTITIONS ')}")
     if text.split(" ", 1)[0] in _REFUSALS:
         return NotAccepted(text)
-    return error
+    return NotKnown(text)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from shared.bus.functions import LIBRARY
+from shared.bus.calls import Caller
 from shared.runtime.redis import Client
 
 ANSWER_MS_MAX: Final = 5_000
@@ -30,6 +30,7 @@ class GroupReader:
 
     def __init__(self, client: Client, blocking: Client, *, group: str, consumer: str) -> None:
         self._client = client
+        self._caller = Caller(client, replicas=0)
         self._blocking = blocking
         self._group = group
         self._consumer = consumer
@@ -64,18 +65,29 @@ class GroupReader:
             await pipe.execute()
 
     async def claim(self, stream: str, alive_key: str, *, count_max: int) -> list[Entry]:
-        """Take over entries of consumers that have been silent for too long."""
-        rows = await self._client.fcall(
-            f"{LIBRARY}_claim", 2, stream, alive_key, self._group, self._consumer, count_max
-        )
-        return _entries(stream, rows)
+        """Take over entries of consumers that have been silent for too long.
+
+        Raises:
+            NotAccepted: the server refused; nobody has been taken from.
+            NotKnown: no answer; what was taken stays pending, and comes back as lost.
+        """
+        args = [self._group, self._consumer, count_max]
+        return _entries(stream, await self._caller.call("claim", [stream, alive_key], args))
 
     async def claim_lost(self, stream: str, *, idle_ms: int, count_max: int) -> list[Entry]:
-        """Take entries that nobody has touched for `idle_ms`, whoever has them."""
-        reply = await self._client.xautoclaim(
-            stream, self._group, self._consumer, idle_ms, "0-0", count=count_max
-        )
-        return _entries(stream, reply[1])
+        """Take entries that nobody has touched for `idle_ms`, whoever has them.
+
+        One call of the server looks at a page of what is pending; the lost may be far behind.
+        """
+        found: list[Entry] = []
+        place = b"0-0"
+        while True:
+            place, rows, *_ = await self._client.xautoclaim(
+                stream, self._group, self._consumer, idle_ms, place, count=count_max - len(found)
+            )
+            found += _entries(stream, rows)
+            if place == b"0-0" or len(found) >= count_max:
+                return found
 
 
 def _entries(stream: str, rows: Iterable[Any]) -> list[Entry]:
@@ -88,4 +100,4 @@ def _entries(stream: str, rows: Iterable[Any]) -> list[Entry]:
 
 def _fields(found: Any) -> dict[str, bytes]:  # noqa: ANN401 - a dict from commands, a list from functions
     pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
-    return {name.decode(): value for name, value in pairs}
+    return {name.decode(errors="replace"): value for name, value in pairs}

@@ -1,5 +1,5 @@
 #!lua name=topups1
--- minor 2
+-- minor 3
 -- The life of a topup: every step that changes its record, its stream entries or its lane.
 --
 -- KEYS of every function, unless it says otherwise:
@@ -260,9 +260,14 @@ end
 
 -- ---- begin ---------------------------------------------------------------------------------
 
+-- A beat from the future is old too: the clock has gone back since, and the living beat anew.
+local function is_old(beat, now)
+  return not beat or math.abs(now - tonumber(beat)) > SILENT_MS
+end
+
 local function is_silent(c, owner)
   local beat = redis.call('ZSCORE', c.alive, owner)
-  return not beat or c.now - tonumber(beat) > SILENT_MS
+  return is_old(beat, c.now)
 end
 
 local function expire_if_due(c, i, id, r, window)
@@ -459,14 +464,14 @@ local function wake(keys, args)
 end
 
 -- expire: begin's line about the deadline, for what a held lane keeps from being read.
--- ARGV window_ms n x id     reply { expired|open|closed }
+-- ARGV window_ms n x id     reply { expired|open|kept|closed }, kept: what is in doubt never expires
 local function expire(keys, args)
   local c = context(keys, #args - 1)
   return each(c, function(i)
     local r = read(c, i)
     if not r or r.v > VERSION or is_final(r.state) or r.state == 'unresolved' then return { 'closed' } end
     local due = r.state ~= 'active' and expire_if_due(c, i, args[1 + i], r, args[1])
-    return { due and 'expired' or 'open' }
+    return { due and 'expired' or (r.doubt == '' and 'open' or 'kept') }
   end)
 end
 
@@ -512,7 +517,8 @@ local function bury(keys, args)
   local c = context(keys, (#args - 1) / 4)
   return each(c, function(i)
     local id, entry, reason, payload = unpack(args, 2 + 4 * (i - 1), 5 + 4 * (i - 1))
-    local r = read(c, i)
+    local fine, r = pcall(read, c, i)
+    if not fine then r = nil end -- the record of another lane: this entry does not carry it
     if r and r.v > VERSION then return { 'newer' } end
     acknowledge(c, entry)
     if r and (is_final(r.state) or r.state == 'unresolved') then return { 'settled' } end
@@ -544,7 +550,7 @@ local function claim(keys, args)
   for _, flat in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
     local consumer = as_map(flat)
     local beat = redis.call('ZSCORE', alive, consumer.name)
-    if consumer.name ~= me and (not beat or now - tonumber(beat) > SILENT_MS) then
+    if consumer.name ~= me and is_old(beat, now) then
       if consumer.pending == 0 then
         redis.call('XGROUP', 'DELCONSUMER', stream, group, consumer.name)
       elseif left > 0 then

@@ -150,7 +150,10 @@ class Topups:
         delivered = groups[DISPATCHER_GROUP.encode()]["last-delivered-id"].decode()
         start: str = max(after, delivered, key=_place)
         rows = await self._client.xrange(stream, f"({start}", "+", count=count_max)
-        items = [(text(fields[b"id"]), text(fields[b"key"])) for _, fields in rows]
+        items = [
+            (_readable(fields.get(b"id", b"")), _readable(fields.get(b"key", b"")))
+            for _, fields in rows
+        ]
         replies = await self._each("expire", partition, provider, items) if items else []
         for (entry, _), reply in zip(rows, replies, strict=True):
             if reply == "open":
@@ -285,6 +288,11 @@ class Topups:
 def _failed(reply: Sequence[Any]) -> ItemFailed | None:
     status = text(reply[0])
     return ItemFailed(status.removeprefix("error:")) if status.startswith("error:") else None
+
+
+def _readable(value: bytes) -> str:
+    """Return what anyone may have written: where it is no text, a name that nothing has."""
+    return value.decode(errors="replace")
 
 
 def _place(entry: str) -> tuple[int, int]:

@@ -1,5 +1,7 @@
 """One lane on a real server, and short words for what is done to it."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
@@ -230,6 +232,15 @@ class Bench:
         states = {name: n for name, n in counters.items() if n and name.split(":")[0] in set(State)}
         assert states == counted
         assert counters.get("accepted", 0) == sum(counted.get(state, 0) for state in State)
+
+
+async def until(look: Callable[[], Awaitable[bool]]) -> None:
+    """Look again and again until it is so."""
+    async with asyncio.timeout(10):
+        while True:
+            if await look():
+                return
+            await asyncio.sleep(0.01)
 
 
 async def write_lane(bench: Bench, **fields: Any) -> None:

@@ -267,6 +267,28 @@ async def test_expiry_leaves_what_was_delivered_to_its_dispatcher(bench: Bench) 
     assert await bench.state("t1") == "queued"
 
 
+async def test_what_is_in_doubt_keeps_no_other_from_expiring(bench: Bench) -> None:
+    """It waits for its answer at the front of the lane, however long that is held."""
+    await bench.start("t1", "a", "n1")
+    await bench.park("t1", "n1", "unknown")
+    assert await bench.wake() == {"woken": 1}
+    await bench.accept("t2")
+    await bench.pass_time(DELIVER_BEFORE_MS + 1)
+    after = await bench.topups.expire_unread(0, LANE, after="0-0", count_max=1)
+    await bench.topups.expire_unread(0, LANE, after=after, count_max=1)
+    assert [await bench.state(f"t{n}") for n in (1, 2)] == ["queued", "failed"]
+
+
+async def test_an_entry_that_nobody_can_read_keeps_no_other_from_expiring(bench: Bench) -> None:
+    """It is buried once the lane is read again."""
+    await bench.client.xadd(bench.stream, {b"\xff": b"x"})
+    await bench.client.xadd(bench.stream, {b"id": b"\xff", b"key": b""})
+    await bench.accept("t1")
+    await bench.pass_time(DELIVER_BEFORE_MS + 1)
+    await bench.topups.expire_unread(0, LANE, after="0-0", count_max=10)
+    assert await bench.state("t1") == "failed"
+
+
 async def test_an_attempt_under_way_never_expires(bench: Bench) -> None:
     """It may be paying right now."""
     await bench.start("t1", "a", "n1")

@@ -3,7 +3,9 @@
 import pytest
 
 from shared.bus.messages import Begun
+from shared.bus.reader import GroupReader
 from shared.contracts.states import State
+from shared.contracts.streams import DISPATCHER_GROUP
 from tests.integration.bus.bench import (
     DEDUPE_WINDOW_MS,
     LEASE_MS,
@@ -150,3 +152,14 @@ async def test_a_lease_from_a_clock_that_went_back_is_cut(bench: Bench) -> None:
     assert begun.after_ms <= LEASE_MS
     await bench.pass_time(LEASE_MS + 1)
     assert await bench.begin("t1", "b", "n2") == Begun("unresolved")
+
+
+async def test_a_beat_from_the_future_is_silence(bench: Bench) -> None:
+    """The clock has gone back: the living beat anew, the dead must not look alive till then."""
+    bench.kind = "dedupes"
+    await bench.start("t1", "a", "n1")
+    ahead = await bench.topups.now_ms() + 3_600_000
+    await bench.client.zadd(bench.keys.alive, {"a": ahead})
+    reader = GroupReader(bench.client, bench.client, group=DISPATCHER_GROUP, consumer="b")
+    (entry,) = await reader.claim(bench.stream, bench.keys.alive, count_max=10)
+    assert (await bench.begin("t1", "b", "n2", entry=entry.id)).status == "send"

@@ -153,3 +153,11 @@ def test_each_kind_has_its_name() -> None:
         "dedupes",
         "dedupes+inquiry",
     ]
+
+
+@pytest.mark.parametrize("raw", ["[" * 1_023 + "…", "[" * 500 + "]" * 500, '{"a":' * 200])
+def test_evidence_that_is_nested_without_end_stays_text(raw: str) -> None:
+    """No parser's stack decides whether an outcome gets into the books."""
+    verdict = after_send(Unknown("broken", raw), facts=NEITHER, attempt=1, by="d", chance=0)
+    assert isinstance(verdict, Finish)
+    assert (verdict.to, verdict.evidence.raw) == (State.UNRESOLVED, raw)
