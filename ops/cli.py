@@ -3,7 +3,7 @@
 import sys
 from typing import Final
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from ops.errors import CommandFailed
 
@@ -13,17 +13,31 @@ _COMMANDS: Final = {
     "ps": "Show every replica and server that runs here (--json: a list).",
     "scale": "Change how many replicas run: topup scale dispatcher=5 gateway=2.",
     "logs": "Show what replicas and servers wrote: topup logs dispatcher --follow.",
-    "doctor": "Check settings, durability, functions, schema and clocks; say what to do.",
+    "doctor": "Check settings, durability, schema, lanes and clocks; say what to do.",
     "migrate": "Bring the database of DATABASE_URL, or of what runs here, up to date.",
     "ledger": "Check the books, or tell two of them apart: topup ledger verify.",
     "serve": "Be one replica of one service: topup serve gateway.",
 }
+_EXAMPLES: Final = {
+    "logs": "topup logs dispatcher --tail 50",
+    "scale": "topup scale dispatcher=5",
+    "serve": "topup serve gateway",
+    "ledger": "topup ledger verify",
+}
+
+
+def _version() -> str:
+    from shared.runtime.instance import product_version
+
+    return product_version()
+
 
 app = App(
     name="topup",
     help="Run the topup switch on this machine, look at it, operate it.",
     help_formatter="plain",
     help_format="plaintext",
+    version=_version,
 )
 for _place, (_name, _help) in enumerate(_COMMANDS.items()):
     app.command(f"ops.{_name}:{_name}", name=_name, help=_help, sort_key=_place)
@@ -34,7 +48,7 @@ def main() -> None:
     try:
         sys.exit(app(exit_on_error=False, print_error=False))
     except CycloptsError as problem:
-        _fail(f"{' '.join(str(problem).split())} For example: topup ps", _USAGE)
+        _fail(_misused(problem), _USAGE)
     except CommandFailed as problem:
         _fail(str(problem), problem.status)
     except KeyboardInterrupt:
@@ -42,6 +56,14 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stderr.close()
         sys.exit(141)
+
+
+def _misused(problem: CycloptsError) -> str:
+    command = (problem.command_chain or ["ps"])[0]
+    said = " ".join(str(problem).split())
+    if isinstance(problem, UnusedCliTokensError):
+        said = f"topup {command} takes no {' '.join(problem.unused_tokens or ())!r}."
+    return f"{said} For example: {_EXAMPLES.get(command, f'topup {command}')}"
 
 
 def _fail(problem: str, status: int) -> None:

@@ -10,13 +10,13 @@ ledger = App(name="ledger", help_format="plaintext")
 
 @ledger.command
 def verify() -> None:
-    """Check that the books agree with themselves to the cent; exit 1 where they do not."""
+    """Check the books against themselves; status 1 where they differ."""
     sys.exit(asyncio.run(_verify()))
 
 
 @ledger.command
 def digest() -> None:
-    """Print a digest of the books: equal after they were rebuilt from the streams."""
+    """Print a digest of the books; equal books have equal digests."""
     asyncio.run(_digest())
 
 

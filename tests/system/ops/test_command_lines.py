@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared.runtime.instance import product_version
 from tests.system.ops.conftest import Run
 
 pytestmark = pytest.mark.system
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.system
         (["serve", "cashier"], "topup serve gateway"),
         (["logs", "--tail", "few"], "--tail"),
         (["logs", "--tail", "-1"], "--tail -1 is not between"),
+        (["logs", "--tail", "few"], "For example: topup logs dispatcher --tail 50"),
+        (["migrate", "now"], "topup migrate takes no 'now'. For example: topup migrate"),
     ],
 )
 def test_wrong_usage(run: Run, words: list[str], problem: str) -> None:
@@ -32,6 +35,22 @@ def test_wrong_usage(run: Run, words: list[str], problem: str) -> None:
     assert done.stdout == ""
     assert problem in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_version_is_the_one_that_health_shows(run: Run) -> None:
+    """Whoever reports a fault reads either."""
+    assert run.topup("--version").stdout.strip() == product_version()
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["ledger"]])
+def test_help_fits_a_terminal(run: Run, words: list[str]) -> None:
+    """One line a command, each of them whole."""
+    done = run.topup(*words, COLUMNS="80")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    commands = done.stdout.partition("Commands:\n")[2].splitlines()
+    assert commands
+    assert all(line.startswith("  ") and ": " in line for line in commands if line)
 
 
 @pytest.mark.parametrize(
