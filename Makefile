@@ -1,6 +1,10 @@
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))) python3.11)
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c # a filtered command fails as it would alone
+INSTALL := PYTHONUNBUFFERED=1 $(PIP) install --progress-bar off --require-hashes
+SHOWN := sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing .*/  unpacking …/p'
 .PHONY: help run test check install format lint types imports unused lock clean
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,13 +37,13 @@ install: .venv/.dev ## the environment with all development tools
 
 .venv/.local: requirements/local.txt pyproject.toml | .venv/bin/python
 	@echo "installing what runs (about a minute the first time) …"
-	@$(PIP) install -q --progress-bar on --require-hashes -r requirements/local.txt
+	@$(INSTALL) -r requirements/local.txt | $(SHOWN)
 	@$(PIP) install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/.dev: requirements/dev.txt .venv/.local
 	@echo "installing the development tools …"
-	@$(PIP) install -q --require-hashes -r requirements/dev.txt
+	@$(INSTALL) -r requirements/dev.txt | $(SHOWN)
 	@touch $@
 
 LOCK := .venv/bin/uv pip compile pyproject.toml -q --generate-hashes --no-header --universal --python-version 3.11
