@@ -15,6 +15,7 @@ from services.gateway.door import Door
 from services.gateway.figures import Figures
 from services.gateway.keys import Keyring
 from services.gateway.limits import Limits
+from services.gateway.lists import ListRoutes
 from services.gateway.peers import Ledger, PeerSilent, Ratelimiter
 from services.gateway.rest import rest_app
 from services.gateway.settings import GatewaySettings
@@ -129,7 +130,8 @@ class Gateway:
         )
         figures = Figures(self._client, self._topups, self._ledger, clock)
         admin = Admin(figures, admin_key=settings.admin_key)
-        return Door(topups, rest_app(self.health, admin.routes()), clock)
+        lists = ListRoutes(keyring=self._keyring, ledger=self._ledger, clock=clock)
+        return Door(topups, lists, rest_app(self.health, admin.routes()), clock)
 
     async def _check_keys(self) -> Condition:
         age_s = self._keyring.age_s

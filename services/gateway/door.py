@@ -1,32 +1,42 @@
-"""The public ASGI app: merchants' two routes by hand, everything else behind; one form of error."""
+"""The public ASGI app: merchants' routes by hand, everything else behind; one form of error."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import Final
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway import metrics
+from services.gateway.answers import Download, Reply
+from services.gateway.lists import ListRoutes
+from services.gateway.peers import PeerSilent
 from services.gateway.refusals import MethodNotAllowed, Refusal
-from services.gateway.requests import Asked, ask
-from services.gateway.topups import Reply, TopupRoutes
+from services.gateway.requests import ACCEPT, Asked, ask
+from services.gateway.topups import TopupRoutes
 from shared.contracts.errors import TopupError
 from shared.contracts.limits import BODY_BYTES_MAX
 from shared.runtime.clock import Clock
-from shared.web.guard import ClientGone, linger
+from shared.web.guard import ClientGone, gone, linger
 from shared.web.problems import HeaderList, render, said_code
 
 log = structlog.get_logger()
 
 _JSON: Final = (b"content-type", b"application/json")
-Route = Callable[[Asked], Awaitable[Reply]]
+Route = Callable[[Asked], Awaitable[Reply | Download]]
 
 
 class Door:
     """Answers each request once, in our form, and counts it."""
 
-    def __init__(self, topups: TopupRoutes, rest: ASGIApp, clock: Clock) -> None:
-        self._routes: Mapping[str, Route] = {"accept": topups.accept, "show": topups.show}
+    def __init__(self, topups: TopupRoutes, lists: ListRoutes, rest: ASGIApp, clock: Clock) -> None:
+        self._routes: Mapping[str, Route] = {
+            "accept": topups.accept,
+            "show": topups.show,
+            "list": lists.page,
+            "file": lists.file,
+        }
         self._rest = rest
         self._clock = clock
 
@@ -42,8 +52,8 @@ class Door:
         try:
             await self._answer(asked, scope["method"], send)
         except ClientGone:
-            log.debug("client_left", route=asked.route)
-        if asked.route == "accept":
+            log.debug("client_left", route=asked.route.name)
+        if asked.route is ACCEPT:
             metrics.ACCEPT_SECONDS.observe(self._clock.monotonic() - started)
 
     async def _answer(self, asked: Asked, method: str, send: Send) -> None:
@@ -54,19 +64,43 @@ class Door:
         except ClientGone:
             raise
         except Exception:
-            log.exception("request_broke", route=asked.route, request_id=asked.request_id)
+            log.exception("request_broke", route=asked.route.name, request_id=asked.request_id)
             await self._refuse(asked, TopupError("Our mistake; repeat it with the same key"), send)
         else:
-            _count(asked.route, reply.status, "ok")
+            if isinstance(reply, Download):
+                await self._hand_out(asked, reply, send)
+                return
+            _count(asked.route.name, reply.status, "ok")
             headers = [_JSON, *_encoded(reply.headers)]
             await _send(send, reply.status, _with_request_id(headers, asked), reply.body)
 
+    async def _hand_out(self, asked: Asked, file: Download, send: Send) -> None:
+        """Send piece after piece, as fast as they are taken; one that breaks has no end.
+
+        Without its last chunk a client cannot take half a file for a whole one.
+        """
+        _count(asked.route.name, 200, "ok")
+        headers = _with_request_id(_encoded(file.headers), asked)
+        leaving = asyncio.ensure_future(gone(asked.receive))
+        try:
+            async with aclosing(file.rest) as rest:
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+                await _send_piece(send, file.first)
+                async for piece in rest:
+                    if leaving.done():
+                        raise ClientGone
+                    await _send_piece(send, piece)
+            await send({"type": "http.response.body", "body": b""})
+        except PeerSilent as error:
+            log.warning("file_cut_short", problem=str(error), request_id=asked.request_id)
+        finally:
+            leaving.cancel()
+
     def _route_of(self, asked: Asked, method: str) -> Route:
-        if method != asked.method:
-            raise MethodNotAllowed(
-                f"This path takes {asked.method} only", headers={"allow": asked.method}
-            )
-        return self._routes[asked.route]
+        wanted = asked.route.method
+        if method != wanted:
+            raise MethodNotAllowed(f"This path takes {wanted} only", headers={"allow": wanted})
+        return self._routes[asked.route.name]
 
     async def _refuse(self, asked: Asked, error: TopupError, send: Send) -> None:
         given: Mapping[str, str] = error.headers if isinstance(error, Refusal) else {}
@@ -74,7 +108,7 @@ class Door:
         status, headers, body = render(
             error.code, str(error), accept=asked.headers.get("accept", ""), members=members
         )
-        _count(asked.route, status, said_code(error.code))
+        _count(asked.route.name, status, said_code(error.code))
         headers = _with_request_id([*headers, *_encoded(given)], asked)
         if _body_is_small(asked):
             await _send(send, status, headers, body)
@@ -109,6 +143,10 @@ async def _send(
     headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": not last})
+
+
+async def _send_piece(send: Send, piece: bytes) -> None:
+    await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
 def _counting(send: Send) -> Send:

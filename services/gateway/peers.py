@@ -1,6 +1,6 @@
 """The two services that the gateway asks over HTTP: the ratelimiter and the ledger."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Final, TypeVar
 
 import aiohttp
@@ -8,13 +8,18 @@ import msgspec
 
 from shared.contracts.errors import TopupError
 from shared.contracts.peers import (
+    FILE_PATH,
     KEYS_PATH,
     LIMIT_PATH,
     TOPUP_PATH,
+    TOPUPS_PATH,
     TOTALS_PATH,
     KeySnapshot,
     LimitReply,
     LimitRequest,
+    TopupFilter,
+    TopupPage,
+    TopupQuery,
     TopupRow,
     Totals,
 )
@@ -22,9 +27,12 @@ from shared.contracts.peers import (
 CONNECT_S_MAX: Final = 0.5
 LIMIT_S_MAX: Final = 1.0
 LEDGER_S_MAX: Final = 3.0
+FILE_SILENT_S_MAX: Final = 30.0
 _OK: Final = 200
 _NOT_FOUND: Final = 404
 _JSON: Final[Mapping[str, str]] = {"content-type": "application/json"}
+
+_BROKEN: Final = (aiohttp.ClientError, TimeoutError, OSError)
 
 AnswerT = TypeVar("AnswerT")
 
@@ -78,8 +86,8 @@ class _Peer:
                 allow_redirects=False,
             ) as response:
                 answer = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise PeerSilent(f"{path}: {str(error) or type(error).__name__}") from error
+        except _BROKEN as error:
+            raise _silent(path, error) from error
         if response.status == _NOT_FOUND:
             return None
         if response.status != _OK:
@@ -131,9 +139,43 @@ class Ledger(_Peer):
         path = TOPUP_PATH.format(topup_id=topup_id)
         return await self._ask("GET", path, TopupRow, query={"customer_id": customer_id})
 
+    async def topups(self, query: TopupQuery) -> TopupPage:
+        """Return a page of a customer's topups."""
+        parameters = _parameters(query)
+        page = await self._ask("GET", TOPUPS_PATH, TopupPage, query=parameters)
+        return _present(page, TOPUPS_PATH)
+
+    async def file(self, wanted: TopupFilter) -> AsyncGenerator[bytes, None]:
+        """Yield a customer's topups as CSV; what the caller does not take is not asked for.
+
+        Raises:
+            PeerSilent: as all of these, also in the middle.
+        """
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=CONNECT_S_MAX, sock_read=FILE_SILENT_S_MAX
+        )
+        try:
+            async with self._session.get(
+                self._url + FILE_PATH, params=_parameters(wanted), timeout=timeout
+            ) as response:
+                if response.status != _OK:
+                    raise PeerSilent(f"{FILE_PATH}: HTTP {response.status}")
+                async for chunk in response.content.iter_any():
+                    yield chunk
+        except _BROKEN as error:
+            raise _silent(FILE_PATH, error) from error
+
     async def totals(self) -> Totals:
         """Return the figures of the admin's metrics."""
         return _present(await self._ask("GET", TOTALS_PATH, Totals), TOTALS_PATH)
+
+
+def _parameters(asked: TopupFilter) -> dict[str, str]:
+    return {name: str(value) for name, value in msgspec.to_builtins(asked).items()}
+
+
+def _silent(path: str, error: Exception) -> PeerSilent:
+    return PeerSilent(f"{path}: {str(error) or type(error).__name__}")
 
 
 def _present(answer: AnswerT | None, path: str) -> AnswerT:

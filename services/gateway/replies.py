@@ -1,20 +1,17 @@
 """A topup as merchants see it, from an order just accepted, a record, or the ledger's row."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from shared.bus.records import Record
 from shared.contracts.events import TopupRequested
+from shared.contracts.instants import timestamp
 from shared.contracts.money import format_amount
 from shared.contracts.peers import TopupRow
-from shared.contracts.states import FINAL, MERCHANT_STATUS, Reason, State
+from shared.contracts.states import FINAL, MERCHANT_STATUS, State
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _encoder: Final = msgspec.json.Encoder()
-_REASONLESS: Final = frozenset({State.QUEUED, State.ACTIVE})
-"""While nothing holds a topup up, an earlier attempt's reason would only confuse."""
 
 
 class TopupReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,11 +29,27 @@ class TopupReply(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     accepted_at: str
     settled_at: str | None = None
+    product: str
+    reference: str | None = None
+    metadata: dict[str, Any] | None = None
 
     @property
     def http_status(self) -> int:
         """202 while it may still change by itself, 200 when it is final."""
         return 200 if self.status in _FINAL_WORDS else 202
+
+    def encode(self) -> bytes:
+        """Return the body."""
+        return _encoder.encode(self)
+
+
+class TopupList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of topups, newest first."""
+
+    success: bool = True
+    data: list[TopupReply]
+    has_more: bool
+    next_cursor: str | None
 
     def encode(self) -> bytes:
         """Return the body."""
@@ -57,15 +70,16 @@ def of_order(topup_id: str, request: TopupRequested, accepted_at_ms: int) -> Top
         currency=request.currency,
         provider=request.provider,
         accepted_at=timestamp(accepted_at_ms),
+        product=request.product,
+        reference=request.reference,
+        metadata=request.metadata,
     )
 
 
 def of_record(record: Record, *, lane_open: bool) -> TopupReply:
-    """Show a topup as Redis has it; one that queues on a held lane waits for that."""
-    request, state = record.request, record.state
-    reason = None if state in _REASONLESS else record.reason
-    if state is State.QUEUED and not lane_open:
-        state, reason = State.WAITING, Reason.LANE_HELD
+    """Show a topup as Redis has it."""
+    request = record.request
+    state, reason = record.seen(lane_open=lane_open)
     return TopupReply(
         topup_id=record.id,
         status=MERCHANT_STATUS[state],
@@ -78,6 +92,9 @@ def of_record(record: Record, *, lane_open: bool) -> TopupReply:
         reason=reason,
         accepted_at=timestamp(record.accepted_at_ms),
         settled_at=None if record.settled_at_ms is None else timestamp(record.settled_at_ms),
+        product=request.product,
+        reference=request.reference,
+        metadata=request.metadata,
     )
 
 
@@ -95,10 +112,7 @@ def of_row(row: TopupRow) -> TopupReply:
         reason=row.reason,
         accepted_at=timestamp(row.accepted_at_ms),
         settled_at=None if row.settled_at_ms is None else timestamp(row.settled_at_ms),
+        product=row.product,
+        reference=row.reference,
+        metadata=row.metadata,
     )
-
-
-def timestamp(at_ms: int) -> str:
-    """Return `2026-11-23T22:00:00.123Z`."""
-    moment = _EPOCH + timedelta(milliseconds=at_ms)
-    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

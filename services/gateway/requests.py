@@ -23,13 +23,36 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:+/=-]{1,128}")
 _TOPUP_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
+class MerchantRoute(msgspec.Struct, frozen=True):
+    """A call that merchants may make; the path has `{merchant}` and perhaps `{topup_id}`."""
+
+    name: str
+    method: str  # the only one that the path takes
+    path: str
+
+
+ACCEPT: Final = MerchantRoute("accept", "POST", "/api/{merchant}/topup")
+ROUTES: Final = (
+    ACCEPT,
+    MerchantRoute("show", "GET", "/api/{merchant}/topups/{topup_id}"),
+    MerchantRoute("list", "GET", "/api/{merchant}/topups"),
+    MerchantRoute("file", "GET", "/api/{merchant}/topups.csv"),
+)
+_LENGTH_WITH_ID: Final = 5  # the path begins with a slash, so its first part is empty
+_LENGTHS: Final = (_LENGTH_WITH_ID - 1, _LENGTH_WITH_ID)
+_BY_SHAPE: Final = {
+    (len(parts), parts[3]): route for route in ROUTES for parts in [route.path.split("/")]
+}
+assert len(_BY_SHAPE) == len(ROUTES), "length and third part tell the routes apart"
+
+
 class Asked(msgspec.Struct, kw_only=True):
     """One request to a route of merchants."""
 
-    route: str
-    method: str  # the only one that the route takes
+    route: MerchantRoute
     merchant: str
     topup_id: str
+    query: bytes
     headers: dict[str, str]
     receive: Receive
 
@@ -42,18 +65,18 @@ class Asked(msgspec.Struct, kw_only=True):
 
 def ask(scope: Scope, receive: Receive) -> Asked | None:
     """Return the request if its path is one of ours; the method is not looked at."""
-    match scope["path"].split("/"):
-        case ["", "api", merchant, "topup"]:
-            route, method, topup_id = "accept", "POST", ""
-        case ["", "api", merchant, "topups", topup_id] if _TOPUP_ID.fullmatch(topup_id):
-            route, method = "show", "GET"
-        case _:
-            return None
+    parts = scope["path"].split("/")
+    if len(parts) not in _LENGTHS or parts[1] != "api":
+        return None
+    route = _BY_SHAPE.get((len(parts), parts[3]))
+    topup_id = parts[4] if len(parts) == _LENGTH_WITH_ID else None
+    if route is None or (topup_id is not None and not _TOPUP_ID.fullmatch(topup_id)):
+        return None
     return Asked(
         route=route,
-        method=method,
-        merchant=merchant,
-        topup_id=topup_id,
+        merchant=parts[2],
+        topup_id=topup_id or "",
+        query=scope["query_string"],
         headers=_headers(scope["headers"]),
         receive=receive,
     )

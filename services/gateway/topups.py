@@ -4,22 +4,21 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
 import structlog
 
 from services.gateway import replies
+from services.gateway.admission import READ, WRITE, admit
+from services.gateway.answers import Reply
 from services.gateway.bus import Bus
 from services.gateway.keys import Keyring
 from services.gateway.limits import Limits
 from services.gateway.peers import Ledger, PeerSilent
 from services.gateway.refusals import (
-    Forbidden,
     IdempotencyMismatch,
     MaybeAccepted,
     NotFound,
     RateLimited,
     TooLarge,
-    Unauthorized,
     Unavailable,
     UnsupportedMediaType,
 )
@@ -35,18 +34,8 @@ from shared.runtime.crashpoints import CrashPoint
 from shared.web.guard import BodyTooLarge, read_body
 
 REQUEST_S_MAX: Final = 5.0
-WRITE: Final = "topup:write"
-READ: Final = "topup:read"
 
 log = structlog.get_logger()
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """An answer to a merchant."""
-
-    status: int
-    body: bytes
-    headers: dict[str, str] = {}
 
 
 class TopupRoutes:
@@ -76,7 +65,7 @@ class TopupRoutes:
     async def accept(self, asked: Asked) -> Reply:
         """Accept a topup once; 202 when it is on disk."""
         deadline = self._clock.monotonic() + REQUEST_S_MAX
-        key = self._who(asked, scope=WRITE)
+        key = admit(self._keyring, asked, scope=WRITE)
         order = read_order(
             await _json_body(asked),
             customer_id=key.customer_id,
@@ -101,30 +90,13 @@ class TopupRoutes:
 
     async def show(self, asked: Asked) -> Reply:
         """Answer a topup as it is now."""
-        key = self._who(asked, scope=READ)
+        key = admit(self._keyring, asked, scope=READ)
         reply = await self._find(key.customer_id, asked.topup_id)
         if reply is None:
             raise NotFound("No topup of this customer has this id")
         return Reply(200, reply.encode())
 
     # -- steps, in the order in which they may refuse ------------------------------------------
-
-    def _who(self, asked: Asked, *, scope: str) -> ApiKey:
-        if self._keyring.is_stale:
-            raise Unavailable(
-                "Nothing was accepted: API keys cannot be checked right now. "
-                "Repeat it later, with the same Idempotency-Key"
-            )
-        key = self._keyring.find(asked.headers.get("x-api-key", ""))
-        if key is None:
-            raise Unauthorized("The header x-api-key must hold a working API key")
-        if asked.headers.get("x-customer-id", key.customer_id) != key.customer_id:
-            raise Forbidden("x-customer-id is not the customer of this API key; leave it out")
-        if asked.merchant != key.merchant:
-            raise Forbidden("This API key is for another merchant's path")
-        if scope not in key.scopes:
-            raise Forbidden(f"This API key has no scope {scope}")
-        return key
 
     async def _take_place(self, key: ApiKey) -> dict[str, str]:
         own = key.limit_per_minute

@@ -12,6 +12,7 @@ from services.ledger.books import Books
 from services.ledger.customers import Customers
 from services.ledger.database import Database, said
 from services.ledger.http import query_app
+from services.ledger.lists import Lists
 from services.ledger.migrations import applied, missing, shipped
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import Past
@@ -72,7 +73,8 @@ class Ledger:
         self._working: list[asyncio.Task[None]] = []
         self._background: list[asyncio.Task[None]] = []
         past = Past(self._database, clock, timezone=settings.timezone)
-        app = query_app(past, Customers(self._database, self._client))
+        lists = Lists(past, self._topups)
+        app = query_app(past, lists, Customers(self._database, self._client))
         drain_s = settings.drain_timeout_ms / 1_000
         self.listeners = [Listener(app, host=settings.host, port=settings.port, drain_s=drain_s)]
         self.health = self._health(instance, clock)

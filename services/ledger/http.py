@@ -1,8 +1,8 @@
-"""The read API for gateways: keys, one topup, totals; private to the cluster's network."""
+"""The read API for gateways: keys, topups, totals; private to the cluster's network."""
 
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final, TypeVar
 
 import msgspec
 import psycopg
@@ -11,14 +11,24 @@ from redis.exceptions import RedisError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from services.ledger import metrics
 from services.ledger.customers import Customers
 from services.ledger.database import said
+from services.ledger.lists import Lists
 from services.ledger.store import Past
-from shared.contracts.peers import KEYS_PATH, TOPUP_PATH, TOTALS_PATH
+from shared.contracts.errors import InvalidRequest, NotAccepted, NotKnown
+from shared.contracts.peers import (
+    FILE_PATH,
+    KEYS_PATH,
+    TOPUP_PATH,
+    TOPUPS_PATH,
+    TOTALS_PATH,
+    TopupFilter,
+    TopupQuery,
+)
 from shared.web.problems import render
 
 log = structlog.get_logger()
@@ -27,9 +37,10 @@ _TOPUP_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _CODES: Final = {404: "not_found", 405: "method_not_allowed"}
 
 Answer = Callable[[Request], Awaitable[Response]]
+AskedT = TypeVar("AskedT", bound=TopupFilter)
 
 
-def query_app(past: Past, customers: Customers) -> Starlette:
+def query_app(past: Past, lists: Lists, customers: Customers) -> Starlette:
     """Return the app of the ledger's port."""
 
     async def keys(_request: Request) -> Response:
@@ -55,15 +66,54 @@ def query_app(past: Past, customers: Customers) -> Starlette:
                 (KEYS_PATH, keys),
                 (TOTALS_PATH, totals),
                 (TOPUP_PATH, topup),
+                (TOPUPS_PATH, _page(lists)),
+                (FILE_PATH, _file(lists)),
             )
         ],
         exception_handlers={
+            InvalidRequest: _invalid,
+            NotAccepted: _unavailable,
+            NotKnown: _unavailable,
             psycopg.Error: _unavailable,
             RedisError: _unavailable,
             OSError: _unavailable,
             HTTPException: _refused,
         },
     )
+
+
+def _page(lists: Lists) -> Answer:
+    async def page(request: Request) -> Response:
+        return _json(await lists.page(_asked(request, TopupQuery)))
+
+    return page
+
+
+def _file(lists: Lists) -> Answer:
+    async def file(request: Request) -> Response:
+        lines = lists.file(_asked(request, TopupFilter))
+        first = [await anext(lines), await anext(lines, b"")]  # fails while a status can say so
+        return StreamingResponse(_after(first, lines), media_type="text/csv")
+
+    return file
+
+
+def _asked(request: Request, kind: type[AskedT]) -> AskedT:
+    parameters = dict(request.query_params)
+    try:
+        asked = msgspec.convert(parameters, kind, strict=False)
+    except msgspec.ValidationError as problem:
+        raise InvalidRequest(f"{problem}; for example ?customer_id=C&limit=50") from None
+    if any("\x00" in value for value in parameters.values()):
+        raise InvalidRequest("a parameter holds the character NUL, which no topup has")
+    return asked
+
+
+async def _after(first: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    for chunk in first:
+        yield chunk
+    async for chunk in rest:
+        yield chunk
 
 
 def _timed(path: str, answer: Answer) -> Answer:
@@ -79,6 +129,10 @@ def _timed(path: str, answer: Answer) -> Answer:
 async def _unavailable(request: Request, problem: Exception) -> Response:
     log.warning("question_unanswered", path=request.url.path, problem=said(problem))
     return _problem("unavailable", "The books cannot be reached; ask again")
+
+
+async def _invalid(_request: Request, problem: Exception) -> Response:
+    return _problem("invalid_request", str(problem))
 
 
 async def _refused(_request: Request, problem: Exception) -> Response:

@@ -97,6 +97,27 @@ SELECT topup_id::text, customer_id, phone, country, amount_minor, currency, prov
 FROM topups
 WHERE topup_id = %(topup_id)s::uuid AND customer_id = %(customer_id)s;
 
+-- topups: a page of a customer's topups, newest first; a filter that is null does not count.
+--   Plan it for its arguments (prepare=False): only then do the nulls go, and an index fits.
+SELECT topup_id::text, customer_id, phone, country, amount_minor, currency, provider, product,
+       status, reason, provider_reference, reference, metadata,
+       (extract(epoch FROM accepted_at) * 1000)::bigint AS accepted_at_ms,
+       (extract(epoch FROM settled_at) * 1000)::bigint AS settled_at_ms
+FROM topups
+WHERE customer_id = %(customer_id)s
+  AND (%(status)s::text IS NULL OR status = %(status)s)
+  AND (%(provider)s::text IS NULL OR provider = %(provider)s)
+  AND (%(phone)s::text IS NULL OR phone = %(phone)s)
+  AND (%(from_ms)s::bigint IS NULL
+       OR accepted_at >= 'epoch'::timestamptz + %(from_ms)s::bigint * interval '1 ms')
+  AND (%(to_ms)s::bigint IS NULL
+       OR accepted_at < 'epoch'::timestamptz + %(to_ms)s::bigint * interval '1 ms')
+  AND (%(after_ms)s::bigint IS NULL
+       OR (accepted_at, topup_id) <
+          ('epoch'::timestamptz + %(after_ms)s::bigint * interval '1 ms', %(after_id)s::uuid))
+ORDER BY topups.accepted_at DESC, topups.topup_id DESC
+LIMIT %(limit)s;
+
 -- totals: by kind and currency, of all time and since a moment.
 SELECT kind, currency,
        sum(transactions) FILTER (WHERE quarter = 'epoch')::bigint AS transactions,

@@ -8,7 +8,7 @@ from psycopg.rows import dict_row
 from services.ledger.database import Database
 from services.ledger.queries import queries
 from services.ledger.rules import midnight_ms
-from shared.contracts.peers import TopupRow, Totals
+from shared.contracts.peers import TopupQuery, TopupRow, Totals
 from shared.runtime.clock import Clock
 
 
@@ -24,6 +24,17 @@ class Past:
         """Return one topup of this customer."""
         rows = await self._ask("topup", topup_id=topup_id, customer_id=customer_id)
         return msgspec.convert(rows[0], TopupRow) if rows else None
+
+    async def topups(self, query: TopupQuery) -> list[TopupRow]:
+        """Return a page of a customer's topups as they are booked, newest first.
+
+        Raises:
+            psycopg.Error: the books cannot be read.
+        """
+        async with self._database.connection() as connection:
+            cursor = connection.cursor(row_factory=dict_row)
+            await cursor.execute(queries()["topups"], msgspec.structs.asdict(query), prepare=False)
+            return msgspec.convert(await cursor.fetchall(), list[TopupRow])
 
     async def totals(self) -> Totals:
         """Return what succeeded, of all time and today, and what is in limbo now."""

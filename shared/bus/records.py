@@ -1,11 +1,15 @@
 """Records and lanes as Redis has them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 
 from shared.contracts.events import TopupRequested, decode_request
-from shared.contracts.states import State
+from shared.contracts.states import Reason, State
+
+_REASONLESS: Final = frozenset({State.QUEUED, State.ACTIVE})
+"""While nothing holds a topup up, an earlier attempt's reason would only confuse."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +28,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     doubt: str
     quarantine_until_ms: int
+
+    def seen(self, *, lane_open: bool) -> tuple[State, str | None]:
+        """Return the state and the reason to tell; what queues on a held lane waits for that."""
+        if self.state is State.QUEUED and not lane_open:
+            return State.WAITING, Reason.LANE_HELD.value
+        return self.state, None if self.state in _REASONLESS else self.reason
 
 
 class LaneState(msgspec.Struct, frozen=True, kw_only=True):

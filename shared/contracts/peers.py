@@ -1,13 +1,18 @@
 """What the gateway asks the ratelimiter and the ledger over HTTP, and what they answer."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+
+from shared.contracts.states import State
 
 LIMIT_PATH: Final = "/check"
 KEYS_PATH: Final = "/keys"
 TOPUP_PATH: Final = "/topups/{topup_id}"
+TOPUPS_PATH: Final = "/topups"
+FILE_PATH: Final = "/topups.csv"
 TOTALS_PATH: Final = "/totals"
+PAGE_MAX: Final = 1_000
 
 
 class LimitCheck(msgspec.Struct, frozen=True, array_like=True):
@@ -75,6 +80,41 @@ class TopupRow(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] | None = None
     accepted_at_ms: int
     settled_at_ms: int | None = None
+
+
+class TopupFilter(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """Which of a customer's topups, as parameters of a URL; what is None does not matter."""
+
+    customer_id: str
+    status: State | None = None  # as it is by now, so `active` and `waiting` too
+    provider: str | None = None
+    phone: str | None = None  # E.164
+    from_ms: int | None = None  # accepted at or after it
+    to_ms: int | None = None  # accepted before it
+
+
+class TopupQuery(TopupFilter, frozen=True, kw_only=True, omit_defaults=True):
+    """A page of them, newest first: the topups behind a place, where one is given."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX)]
+    after_ms: int | None = None  # when the topup at that place was accepted
+    after_id: str | None = None
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a topup stands in every list; this never changes."""
+
+    at_ms: int
+    topup_id: str
+
+
+class TopupPage(msgspec.Struct, frozen=True):
+    """Topups, newest first, and the place behind which there are more; None: nothing is."""
+
+    rows: list[TopupRow]
+    next: Place | None = None
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):

@@ -51,3 +51,9 @@ async def linger(receive: Receive) -> None:
                     return
     except TimeoutError:
         return
+
+
+async def gone(receive: Receive) -> None:
+    """Return when the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

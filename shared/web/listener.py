@@ -1,7 +1,8 @@
-"""One listening socket of a replica: uvicorn, with read deadlines and a drain that loses nothing.
+"""One listening socket of a replica: uvicorn, with deadlines and a drain that loses nothing.
 
-uvicorn waits for ever for a client that sends nothing, half a header or half a body, and closes
-connections whose bytes it has not read yet when it stops; the two classes here close those gaps.
+uvicorn waits for ever for a client that sends nothing, half a header or half a body, or takes no
+answer, and closes connections whose bytes it has not read yet when it stops; the two classes here
+close those gaps.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 SILENT_S: Final = 10.0
 HEADER_S: Final = 10.0
 BODY_S: Final = 20.0
+TAKE_S: Final = 60.0
 SETTLE_S: Final = 0.25
 BACKLOG: Final = 4_096
 _TIMED_OUT: Final = (
@@ -24,12 +26,14 @@ _TIMED_OUT: Final = (
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """Closes a connection that is slow to say what it wants.
+    """Closes a connection that is slow to say what it wants, or to take its answer.
 
-    One deadline at a time: for the first byte, then the header, then the body.
+    One deadline at a time: for the first byte, then the header, then the body. Another one while
+    more of the answer waits than the connection's buffer holds.
     """
 
     _deadline: asyncio.TimerHandle | None = None
+    _taking: asyncio.TimerHandle | None = None
     _talking = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -38,6 +42,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        self._taken()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -53,6 +58,21 @@ class GuardedProtocol(HttpToolsProtocol):
         self._talking = False
         self._disarm()
         super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        self._taken()
+        # abort: a close would wait for the client to take what is buffered
+        self._taking = self.loop.call_later(TAKE_S, self.transport.abort)
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._taken()
+        super().resume_writing()
+
+    def _taken(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None
 
     def _arm(self, seconds: float) -> None:
         self._disarm()

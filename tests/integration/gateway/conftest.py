@@ -1,10 +1,22 @@
-"""A house with one gateway, on an empty Valkey."""
+"""A house with one gateway, on an empty Valkey; and one whose ledger is a real one."""
 
 from collections.abc import AsyncIterator
+from hashlib import sha256
 
 import pytest
 
+from ops.ports import free_port
+from services.ledger.app import build
+from services.ledger.customers import Customers, Seed
+from services.ledger.database import Database
+from services.ledger.migrations import migrate, shipped
+from services.ledger.settings import LedgerSettings
+from shared.contracts.peers import ApiKey
+from shared.runtime.clock import SystemClock
+from shared.runtime.instance import identify
+from shared.runtime.redis import Client
 from tests.integration.gateway.house import House, house
+from tests.integration.gateway.ledger_stand import CUSTOMER, MERCHANT, SECRET
 
 
 @pytest.fixture
@@ -18,3 +30,47 @@ async def home(redis_url: str) -> AsyncIterator[House]:
 async def gateway(home: House) -> str:
     """The address of one gateway."""
     return await home.gateway()
+
+
+@pytest.fixture
+async def customers(database_url: str, redis: Client) -> AsyncIterator[Customers]:
+    """Who may sell, in a migrated database."""
+    migrate(database_url, shipped(), say=lambda _line: None)
+    database = Database(database_url, connections_max=1)
+    await database.open()
+    yield Customers(database, redis)
+    await database.close()
+
+
+def seed_of(secret: str, customer_id: str, merchant: str) -> Seed:
+    """Return a customer with this key."""
+    return Seed(customer_id, merchant, sha256(secret.encode()).hexdigest(), secret[:8])
+
+
+@pytest.fixture
+async def key(customers: Customers) -> ApiKey:
+    """The merchant's key."""
+    return await customers.seed(seed_of(SECRET, CUSTOMER, MERCHANT))
+
+
+@pytest.fixture
+async def whole(home: House, key: ApiKey, database_url: str) -> AsyncIterator[str]:
+    """The address of a gateway that asks a real ledger."""
+    port = free_port()
+    settings = LedgerSettings(
+        port=port,
+        instance_port=1,
+        redis_url=home.redis_url,
+        database_url=database_url,
+        drain_timeout_ms=1_000,
+    )
+    instance = identify("ledger", {"INSTANCE_ID": "ledger-1"}, started=0.0)
+    ledger = build(settings, instance, SystemClock())
+    await ledger.open()
+    for listener in ledger.listeners:
+        await listener.open()
+    yield await home.gateway(ledger_url=f"http://127.0.0.1:{port}")
+    await home.stop("gateway-1")
+    for listener in ledger.listeners:
+        await listener.close()
+    await ledger.close()

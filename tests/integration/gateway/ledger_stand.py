@@ -1,5 +1,6 @@
 """A stand for the ledger's read API: the tests of the gateway decide what it answers."""
 
+from collections.abc import Iterable
 from hashlib import sha256
 from types import TracebackType
 from typing import Self
@@ -25,7 +26,10 @@ def api_key(secret: str = SECRET, **changes: object) -> ApiKey:
 
 
 class LedgerStand:
-    """Serves keys, topups and totals on a free port; can be told not to answer."""
+    """Serves keys, topups, files and totals on a free port; can be told not to answer.
+
+    An empty piece of a file breaks it off.
+    """
 
     def __init__(self) -> None:
         self.keys = [api_key()]
@@ -41,6 +45,9 @@ class LedgerStand:
         )
         self.silent = False
         self.lists_given = 0
+        self.file_pieces: Iterable[bytes] = [b"topup_id\r\n"]
+        self.pieces_given = 0
+        self.files_open = 0
         self.url = ""
         self._runner: web.AppRunner | None = None
 
@@ -50,6 +57,7 @@ class LedgerStand:
         app.router.add_get("/keys", self._keys)
         app.router.add_get("/topups/{topup_id}", self._topup)
         app.router.add_get("/totals", self._totals)
+        app.router.add_get("/topups.csv", self._file)
         self._runner = web.AppRunner(app)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -76,6 +84,22 @@ class LedgerStand:
         row = self.rows.get(request.match_info["topup_id"])
         theirs = row is not None and row.customer_id == request.query["customer_id"]
         return self._answer(row) if theirs or self.silent else web.Response(status=404)
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        if self.silent:
+            return web.Response(status=503)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        self.files_open += 1
+        try:
+            for piece in self.file_pieces:
+                if not piece and request.transport is not None:
+                    request.transport.abort()
+                await response.write(piece)
+                self.pieces_given += 1
+        finally:
+            self.files_open -= 1
+        return response
 
     async def _totals(self, _request: web.Request) -> web.Response:
         return self._answer(self.totals)

@@ -69,6 +69,9 @@ async def test_a_topup_is_accepted_and_readable_everywhere(home: House) -> None:
         ("reason", None),
         ("accepted_at", shown["accepted_at"]),
         ("settled_at", None),
+        ("product", "XOOM_10_MXN"),
+        ("reference", None),
+        ("metadata", None),
     ]
     elsewhere = await home.show(second, shown["topup_id"])
     assert (elsewhere.status, elsewhere.json) == (200, shown)

@@ -1,67 +1,21 @@
 """The gateway and the real ledger: keys, what was, and what the database is said to be."""
 
-from collections.abc import AsyncIterator
-from hashlib import sha256
-
 import pytest
 from msgspec.structs import replace
 
-from ops.ports import free_port
-from services.ledger.app import build
-from services.ledger.customers import Customers, Seed
-from services.ledger.database import Database
-from services.ledger.migrations import migrate, shipped
-from services.ledger.settings import LedgerSettings
+from services.ledger.customers import Customers
 from shared.contracts.peers import ApiKey
 from shared.contracts.streams import PartitionKeys
-from shared.runtime.clock import SystemClock
-from shared.runtime.instance import identify
 from shared.runtime.redis import Client
 from tests.integration.gateway.house import House
-from tests.integration.gateway.ledger_stand import CUSTOMER, MERCHANT, SECRET
 
 pytestmark = pytest.mark.integration
 
-SEED = Seed(CUSTOMER, MERCHANT, sha256(SECRET.encode()).hexdigest(), SECRET[:8])
-
 
 @pytest.fixture
-async def customers(database_url: str, redis: Client) -> AsyncIterator[Customers]:
-    """Who may sell, in a migrated database."""
-    migrate(database_url, shipped(), say=lambda _line: None)
-    database = Database(database_url, connections_max=1)
-    await database.open()
-    yield Customers(database, redis)
-    await database.close()
-
-
-@pytest.fixture
-async def key(customers: Customers) -> ApiKey:
-    """The merchant's key."""
-    return await customers.seed(SEED)
-
-
-@pytest.fixture
-async def gateway(home: House, key: ApiKey, database_url: str) -> AsyncIterator[str]:
+def gateway(whole: str) -> str:
     """A gateway that asks a real ledger."""
-    port = free_port()
-    settings = LedgerSettings(
-        port=port,
-        instance_port=1,
-        redis_url=home.redis_url,
-        database_url=database_url,
-        drain_timeout_ms=1_000,
-    )
-    instance = identify("ledger", {"INSTANCE_ID": "ledger-1"}, started=0.0)
-    ledger = build(settings, instance, SystemClock())
-    await ledger.open()
-    for listener in ledger.listeners:
-        await listener.open()
-    yield await home.gateway(ledger_url=f"http://127.0.0.1:{port}")
-    await home.stop("gateway-1")
-    for listener in ledger.listeners:
-        await listener.close()
-    await ledger.close()
+    return whole
 
 
 async def test_a_topup_outlives_its_record(home: House, gateway: str, redis: Client) -> None:

@@ -80,6 +80,8 @@ def test_the_202_is_the_documented_one() -> None:
         currency="MXN",
         provider="LATCOM",
         product="XOOM_10_MXN",
+        reference="order-4711",
+        metadata={"till": 3},
     )
     reply = replies.of_order("0195", request, 1_795_471_200_123)
     assert reply.http_status == 202
@@ -87,5 +89,5 @@ def test_the_202_is_the_documented_one() -> None:
         '{"success":true,"topup_id":"0195","status":"queued","customer_id":"ENVIADESPENSA_001",'
         '"phone":"+525566374683","amount":"10.00","currency":"MXN","provider":"LATCOM",'
         '"provider_reference":null,"reason":null,"accepted_at":"2026-11-23T22:00:00.123Z",'
-        '"settled_at":null}'
+        '"settled_at":null,"product":"XOOM_10_MXN","reference":"order-4711","metadata":{"till":3}}'
     )
