@@ -21,7 +21,7 @@ def rest_app(health: Health, routes: Sequence[Route]) -> Starlette:
     async def show_health(_request: Request) -> Response:
         return await health_response(health)
 
-    return Starlette(
+    app = Starlette(
         routes=[Route("/health", show_health), *routes],
         exception_handlers={
             Refusal: _refused,
@@ -29,6 +29,8 @@ def rest_app(health: Health, routes: Sequence[Route]) -> Starlette:
             Exception: _broke,
         },
     )
+    app.router.redirect_slashes = False  # another path is 404, in our form, and no other address
+    return app
 
 
 def json_response(status: int, body: Any) -> Response:  # noqa: ANN401 - any JSON

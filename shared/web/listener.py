@@ -1,9 +1,4 @@
-"""One listening socket of a replica: uvicorn, with deadlines and a drain that loses nothing.
-
-uvicorn waits for ever for a client that sends nothing, half a header or half a body, or takes no
-answer, and closes connections whose bytes it has not read yet when it stops; the two classes here
-close those gaps.
-"""
+"""One listening socket of a replica: uvicorn on a port, and a drain that loses nothing."""
 
 import asyncio
 import socket
@@ -11,83 +6,12 @@ from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-SILENT_S: Final = 10.0
-HEADER_S: Final = 10.0
-BODY_S: Final = 20.0
-TAKE_S: Final = 60.0
+from shared.web.connection import GuardedProtocol
+
+IDLE_S: Final = 75
 SETTLE_S: Final = 0.25
 BACKLOG: Final = 4_096
-_TIMED_OUT: Final = (
-    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: application/json\r\n"
-    b'content-length: 53\r\n\r\n{"success":false,"error":"The request took too long"}'
-)
-
-
-class GuardedProtocol(HttpToolsProtocol):
-    """Closes a connection that is slow to say what it wants, or to take its answer.
-
-    One deadline at a time: for the first byte, then the header, then the body. Another one while
-    more of the answer waits than the connection's buffer holds.
-    """
-
-    _deadline: asyncio.TimerHandle | None = None
-    _taking: asyncio.TimerHandle | None = None
-    _talking = False
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._arm(SILENT_S)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._disarm()
-        self._taken()
-        super().connection_lost(exc)
-
-    def on_message_begin(self) -> None:
-        self._talking = True
-        self._arm(HEADER_S)
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._arm(BODY_S)
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        self._talking = False
-        self._disarm()
-        super().on_message_complete()
-
-    def pause_writing(self) -> None:
-        self._taken()
-        # abort: a close would wait for the client to take what is buffered
-        self._taking = self.loop.call_later(TAKE_S, self.transport.abort)
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        self._taken()
-        super().resume_writing()
-
-    def _taken(self) -> None:
-        if self._taking is not None:
-            self._taking.cancel()
-            self._taking = None
-
-    def _arm(self, seconds: float) -> None:
-        self._disarm()
-        self._deadline = self.loop.call_later(seconds, self._expire)
-
-    def _disarm(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _expire(self) -> None:
-        answering = self.cycle is not None and self.cycle.response_started  # type: ignore[redundant-expr]
-        if self._talking and not answering:
-            self.transport.write(_TIMED_OUT)
-        self.transport.close()
 
 
 class Listener:
@@ -95,7 +19,7 @@ class Listener:
 
     def __init__(self, app: ASGIApp, *, host: str, port: int, drain_s: float) -> None:
         self._host, self._port = host, port
-        config = uvicorn.Config(
+        self._config = config = uvicorn.Config(
             app,
             http=GuardedProtocol,
             ws="none",
@@ -106,7 +30,7 @@ class Listener:
             date_header=False,
             proxy_headers=False,
             backlog=BACKLOG,
-            timeout_keep_alive=75,
+            timeout_keep_alive=IDLE_S,
             timeout_graceful_shutdown=int(drain_s) or 1,
         )
         config.load()
@@ -133,8 +57,27 @@ class Listener:
         """Accept no more, answer what has arrived, then close what is idle."""
         if self._socket is None:
             return
+        arrived = self._accept_all(self._socket)
         for server in self._server.servers:
             server.close()
         self._socket.close()
+        self._server.server_state.default_headers = [(b"connection", b"close")]
+        loop = asyncio.get_running_loop()
+        for connection in arrived:
+            await loop.connect_accepted_socket(self._protocol, connection)
         await asyncio.sleep(SETTLE_S)  # bytes that the kernel already has are read and answered
         await self._server.shutdown(sockets=[])
+
+    def _accept_all(self, listening: socket.socket) -> list[socket.socket]:
+        """Take the connections that the kernel has made already: a close would reset them."""
+        arrived: list[socket.socket] = []
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return arrived
+            arrived.append(connection)
+
+    def _protocol(self) -> GuardedProtocol:
+        state = self._server.server_state
+        return GuardedProtocol(self._config, server_state=state, app_state={})

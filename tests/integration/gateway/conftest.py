@@ -1,9 +1,11 @@
 """A house with one gateway, on an empty Valkey; and one whose ledger is a real one."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 from hashlib import sha256
 
 import pytest
+import uvloop
 
 from ops.ports import free_port
 from services.ledger.app import build
@@ -17,6 +19,8 @@ from shared.runtime.instance import identify
 from shared.runtime.redis import Client
 from tests.integration.gateway.house import House, house
 from tests.integration.gateway.ledger_stand import CUSTOMER, MERCHANT, SECRET
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 @pytest.fixture
@@ -74,3 +78,9 @@ async def whole(home: House, key: ApiKey, database_url: str) -> AsyncIterator[st
     for listener in ledger.listeners:
         await listener.close()
     await ledger.close()
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory]:
+    """Run on the loop of production."""
+    del item
+    return {"uvloop": uvloop.new_event_loop}

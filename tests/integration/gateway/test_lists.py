@@ -100,7 +100,7 @@ async def test_who_may_not_read_is_told_so(home: House, path: str) -> None:
     }
     assert told == {"": 401, "writer": 403, "other": 403}
     refused = await home.ask("POST", gateway + path, headers={"x-api-key": SECRET})
-    assert (refused.status, refused.headers["allow"]) == (405, "GET")
+    assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
 
 
 @pytest.mark.parametrize("path", [LIST, f"{LIST}.csv"])
@@ -151,7 +151,7 @@ async def test_a_client_that_takes_nothing_for_long_is_cut_off(
     home: House, gateway: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not keep a file, and a place among them, for ever."""
-    monkeypatch.setattr("shared.web.listener.TAKE_S", 0.2)
+    monkeypatch.setattr("shared.web.connection.TAKE_S", 0.2)
     home.ledger.file_pieces = itertools.repeat(PIECE)
     async with home.session.get(f"{gateway}{LIST}.csv", headers={"x-api-key": SECRET}) as answer:
 
