@@ -1,5 +1,6 @@
 """What a merchant's request must be: from bytes to a normalised order, or a named refusal."""
 
+import json
 import re
 from typing import Any, Final
 
@@ -43,7 +44,17 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     key_hash: str  # empty: no idempotency key
 
 
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidRequest(f"{_short(twice)} is given twice; send each field once")
+    return fields
+
+
 _bodies: Final = msgspec.json.Decoder(TopupBody)
+_unambiguous: Final = json.JSONDecoder(object_pairs_hook=_each_once, parse_int=str, parse_float=str)
 
 
 def read_order(raw: bytes, *, customer_id: str, key_header: str | None) -> Order:
@@ -90,14 +101,17 @@ def read_body(raw: bytes) -> TopupBody:
 
     Raises:
         InvalidJson: not JSON, or nested without end.
-        InvalidRequest: JSON, but not what we ask for.
+        InvalidRequest: JSON, but not what we ask for; or a field twice, and each reader would
+            take another one for meant.
     """
     try:
-        return _bodies.decode(raw)
+        body = _bodies.decode(raw)
+        _unambiguous.decode(raw.decode())
     except msgspec.ValidationError as problem:
         raise InvalidRequest(f"{problem}; for example {EXAMPLE}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+    except (msgspec.DecodeError, ValueError, RecursionError) as problem:
         raise InvalidJson(f"The body is not JSON: {problem}; for example {EXAMPLE}") from None
+    return body
 
 
 def idempotency_key(header: str | None, reference: str | None) -> str | None:

@@ -31,6 +31,12 @@ ROWS = {
     "wrong type": row(400, "invalid_request", "$.phone", json={**PLAIN, "phone": 5}),
     "amount is no amount": row(400, "invalid_request", "amount", json={**PLAIN, "amount": True}),
     "unknown field": row(400, "invalid_request", "`sum`", json={**PLAIN, "sum": 1}),
+    "a field twice": row(
+        400,
+        "invalid_request",
+        "'amount'",
+        data=b'{"amount": 10, "\\u0061mount": 20, "phone": "1", "provider": "LATCOM"}',
+    ),
     "missing field": row(400, "invalid_request", "`phone`", json={"amount": 10}),
     "two keys": row(
         400,
