@@ -125,7 +125,7 @@ class Keyring:
         self._place = place
         try:
             key = msgspec.json.decode(payload, type=ApiKey)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             log.error("keys_entry_unreadable", place=place, problem=str(error))  # noqa: TRY400
             self._renew_now.set()  # it may have been a revocation: ask the ledger itself
             return

@@ -94,7 +94,7 @@ class _Peer:
             raise PeerSilent(f"{path}: HTTP {response.status}")
         try:
             return msgspec.json.decode(answer, type=kind)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise PeerSilent(f"{path}: {error}") from error
 
 

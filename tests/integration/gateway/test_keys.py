@@ -75,9 +75,13 @@ async def test_an_announcement_that_cannot_be_read_asks_the_ledger(
     home: House, gateway: str, redis: Client
 ) -> None:
     """It may have been a revocation."""
-    home.ledger.keys = []
-    await redis.xadd(KEYS_STREAM, {PAYLOAD: b"{"})
-    await until_status(home, gateway, 401)
+    for unreadable in (b"{", b'{"sha256":"\xff"}', b"["):
+        home.ledger.keys = []
+        await redis.xadd(KEYS_STREAM, {PAYLOAD: unreadable})
+        await until_status(home, gateway, 401)
+        home.ledger.keys = [api_key()]
+        await redis.xadd(KEYS_STREAM, {PAYLOAD: unreadable})
+        await until_status(home, gateway, 202)
 
 
 async def test_keys_serve_for_a_while_without_the_ledger(home: House) -> None:
