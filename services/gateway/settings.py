@@ -9,6 +9,14 @@ from shared.runtime.replica import HttpUrl, Partitions, Port, RedisUrl, ReplicaS
 Limit = Annotated[int, msgspec.Meta(ge=0, le=1_000_000, examples=[200])]
 WindowMs = Annotated[int, msgspec.Meta(ge=1_000, examples=["7d"])]
 DeliverMs = Annotated[int, msgspec.Meta(ge=1_000, examples=["10m"])]
+AdminKey = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^[!-~]+$",
+        description="visible ASCII without spaces",
+        examples=["Visible-ASCII_4711"],
+    ),
+]
 StaleMs = Annotated[int, msgspec.Meta(ge=1_000, examples=["15m"])]
 
 
@@ -19,7 +27,7 @@ class GatewaySettings(ReplicaSettings, frozen=True, kw_only=True):
     redis_url: RedisUrl
     ratelimiter_url: HttpUrl
     ledger_url: HttpUrl
-    admin_key: str | None = None  # none: the admin API is off
+    admin_key: AdminKey | None = None  # none: the admin API is off
     rate_limit_per_minute: Limit = 200
     stream_partitions: Partitions = 1
     idempotency_window_ms: WindowMs = 604_800_000

@@ -2,7 +2,8 @@
 
 uvicorn waits for ever for a client that sends nothing, half a header or half a body, or takes no
 answer; takes heads of any size, and trailers for headers; drops the body where an upgrade is
-offered; and answers what it cannot read before, or in place of, what it still owes. Each override closes one of these gaps.
+offered; and answers what it cannot read before, or in place of, what it still owes. Each override
+closes one of these gaps.
 """
 
 import asyncio
