@@ -149,5 +149,5 @@ def _readable(raw: str) -> Any:  # noqa: ANN401 - any JSON
         return raw
     try:
         return msgspec.json.decode(raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return raw or None

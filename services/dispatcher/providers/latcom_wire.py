@@ -7,6 +7,7 @@ from typing import Final, Literal
 import msgspec
 
 from services.dispatcher.providers.adapter import Answer, Delivered, Refused, Sale, Unknown
+from services.dispatcher.providers.masking import storable
 from services.dispatcher.providers.wire import Reply
 from shared.contracts.catalogue import OFFERS, Product
 from shared.contracts.money import format_amount
@@ -122,7 +123,7 @@ def classify(reply: Reply, reference: str, mask: Callable[[bytes | str], str]) -
     match result.status.strip().lower():
         case "success":
             named = _text(result.transaction) or _text(result.vendor_transaction)
-            return Delivered(provider_reference=named[:CODE_CHARS_MAX], raw=raw)
+            return Delivered(provider_reference=storable(named)[:CODE_CHARS_MAX], raw=raw)
         case "fail" if _DOUBT.search(code) or _DOUBT.search(message):
             return Unknown("a refusal that does not exclude a payment", raw)
         case "fail":

@@ -21,7 +21,7 @@ def mask(answer: bytes | str, *, phone: str, secrets: Iterable[str]) -> str:
 
     Masked first and cut then: a cut through a secret would leave half of it.
     """
-    text = answer if isinstance(answer, str) else answer.decode("utf-8", "replace")
+    text = storable(answer if isinstance(answer, str) else answer.decode("utf-8", "replace"))
     for secret in sorted(_spellings(secrets), key=len, reverse=True):
         text = text.replace(secret, _HIDDEN)
     text = _JWT.sub(_HIDDEN, _BEARER.sub(f"Bearer {_HIDDEN}", text))
@@ -29,6 +29,11 @@ def mask(answer: bytes | str, *, phone: str, secrets: Iterable[str]) -> str:
     if len(text) > EVIDENCE_CHARS_MAX:
         return text[: EVIDENCE_CHARS_MAX - 1] + "…"
     return text
+
+
+def storable(text: str) -> str:
+    """Return the text without the character NUL, plain or as JSON writes it: no database has it."""
+    return text.replace("\0", "\ufffd").replace("\\u0000", "\\ufffd")
 
 
 def _without_phone(text: str, national: str) -> str:

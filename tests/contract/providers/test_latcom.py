@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 
 from services.dispatcher.providers.adapter import Answer, Delivered, NotSent, Refused, Unknown
@@ -240,6 +241,17 @@ async def test_what_cannot_be_told_to_latcom_is_refused_here(provider: Sandbox) 
         assert isinstance(answer, Refused)
         assert (answer.kind, answer.code, attempt.looked) == ("final", "not_sold", 0)
     await adapter.close()
+
+
+@pytest.mark.parametrize("status", ["Success", "Fail", "What"])
+async def test_nothing_is_kept_that_the_ledger_could_not_store(status: str) -> None:
+    """PostgreSQL has no NUL, in text or in JSON: a paid topup must not be unbookable for it."""
+    nul = {"transId": "T\x001", "vendorResponseCode": "7\x00", "vendorResponseMsg": "no\x00"}
+    async with Peer(peers.tells(told(status=status, **nul))) as peer:
+        answer, _ = await send(peer.url)
+    kept = msgspec.json.encode(answer).decode()
+    assert "\\u0000" not in kept.replace("\\\\", "\\")
+    assert "\ufffd" in kept or "ufffd" in kept
 
 
 # -- nothing secret leaves -------------------------------------------------------------------------

@@ -19,7 +19,7 @@ def test_an_admin_key_that_no_header_can_carry_is_refused(key: str) -> None:
     """Not a key that lets nobody in, found out when somebody must get in."""
     with pytest.raises(
         InvalidSettings,
-        match="^ADMIN_KEY is not visible ASCII without spaces; for example ADMIN_KEY=V",
+        match=r"^ADMIN_KEY is not visible ASCII without spaces; for example ADMIN_KEY=V",
     ):
         load(GatewaySettings, NEEDED | {"ADMIN_KEY": key})
 
