@@ -3,12 +3,15 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 import psycopg
 
 from ops.connections import check_addresses, environment_here, setting
 from ops.errors import CommandFailed
 from services.ledger.database import Database, said
+
+_CONNECT_S_MAX: Final = 2
 
 
 @asynccontextmanager
@@ -24,7 +27,9 @@ async def open_database(*, connections_max: int = 1) -> AsyncIterator[Database]:
     assert url is not None, "environment_here has seen it"
     database = Database(url, connections_max=connections_max)
     try:
-        await database.open()
+        # one of its own says why it was refused; the pool would only give up
+        async with await psycopg.AsyncConnection.connect(url, connect_timeout=_CONNECT_S_MAX):
+            await database.open()
         yield database
     except psycopg.errors.UndefinedTable:
         raise CommandFailed("the database has no books yet; run: topup migrate") from None

@@ -11,6 +11,9 @@ _USAGE: Final = 2
 _COMMANDS: Final = {
     "up": "Start every server and service here; Ctrl-C drains and stops them.",
     "ps": "Show every replica and server that runs here (--json: a list).",
+    "status": "Show the whole system on one screen (--json; --watch).",
+    "tail": "Show what becomes of topups as it happens: topup tail --status failed.",
+    "show": "Show one topup as it is, in Redis and in the books: topup show ID.",
     "scale": "Change how many replicas run: topup scale dispatcher=5 gateway=2.",
     "logs": "Show what replicas and servers wrote: topup logs dispatcher --follow.",
     "doctor": "Check settings, durability, schema, lanes and clocks; say what to do.",
@@ -21,6 +24,8 @@ _COMMANDS: Final = {
 _EXAMPLES: Final = {
     "logs": "topup logs dispatcher --tail 50",
     "scale": "topup scale dispatcher=5",
+    "tail": "topup tail --since 10m --status failed",
+    "show": "topup show 0195f2c4-7a1e-7c3b-9a50-2f6d1c0b8e11",
     "serve": "topup serve gateway",
     "ledger": "topup ledger verify",
 }

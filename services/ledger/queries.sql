@@ -131,6 +131,31 @@ WHERE quarter = 'epoch'
    OR quarter >= 'epoch'::timestamptz + %(since_ms)s::bigint * interval '1 ms'
 GROUP BY kind, currency;
 
+-- unresolved_since: since when the oldest topup in limbo is there.
+SELECT (extract(epoch FROM min(settled_at)) * 1000)::bigint AS since_ms
+FROM topups WHERE status = 'unresolved';
+
+-- whole_topup: one topup, whoever's it is.
+SELECT topup_id::text, customer_id, phone, country, amount_minor, currency, provider, product,
+       status, reason, provider_reference, reference, metadata,
+       (extract(epoch FROM accepted_at) * 1000)::bigint AS accepted_at_ms,
+       (extract(epoch FROM settled_at) * 1000)::bigint AS settled_at_ms
+FROM topups
+WHERE topup_id = %(topup_id)s::uuid;
+
+-- outcomes_of: what became of one topup, in order.
+SELECT seq, state, reason, provider_reference, evidence, entry,
+       (extract(epoch FROM settled_at) * 1000)::bigint AS settled_at_ms,
+       (extract(epoch FROM booked_at) * 1000)::bigint AS booked_at_ms
+FROM outcomes WHERE topup_id = %(topup_id)s::uuid ORDER BY seq;
+
+-- postings_of: what one topup has moved, in order.
+SELECT seq, line, debit, credit, currency, amount_minor
+FROM postings WHERE topup_id = %(topup_id)s::uuid ORDER BY seq, line;
+
+-- set_aside_of: how many entries contradict what is booked of one topup.
+SELECT count(*) AS entries FROM set_aside WHERE topup_id = %(topup_id)s::uuid;
+
 -- keys: all keys that work.
 SELECT sha256, customer_id, merchant, scopes, limit_per_minute
 FROM api_keys JOIN customers USING (customer_id)

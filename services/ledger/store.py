@@ -54,6 +54,12 @@ class Past:
             unresolved_volume={name: minor for name, minor in limbo.items() if minor},
         )
 
+    async def unresolved_since_ms(self) -> int | None:
+        """Return when the topup that has been in limbo for longest came there."""
+        rows = await self._ask("unresolved_since")
+        found: int | None = rows[0]["since_ms"]
+        return found
+
     async def _ask(self, query: str, **arguments: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - one an argument of the statement
         async with self._database.connection() as connection:
             cursor = connection.cursor(row_factory=dict_row)

@@ -52,7 +52,7 @@ class GroupReader:
                 count=count_max,
                 block=block_ms,
             )
-        return [entry for stream, rows in found or [] for entry in _entries(stream.decode(), rows)]
+        return [entry for stream, rows in found or [] for entry in read_rows(stream.decode(), rows)]
 
     async def ack(self, entries: Sequence[Entry]) -> None:
         """Acknowledge; what these entries asked for must be durable by now."""
@@ -72,7 +72,7 @@ class GroupReader:
             NotKnown: no answer; what was taken stays pending, and comes back as lost.
         """
         args = [self._group, self._consumer, count_max]
-        return _entries(stream, await self._caller.call("claim", [stream, alive_key], args))
+        return read_rows(stream, await self._caller.call("claim", [stream, alive_key], args))
 
     async def claim_lost(self, stream: str, *, idle_ms: int, count_max: int) -> list[Entry]:
         """Take entries that nobody has touched for `idle_ms`, whoever has them.
@@ -85,12 +85,13 @@ class GroupReader:
             place, rows, *_ = await self._client.xautoclaim(
                 stream, self._group, self._consumer, idle_ms, place, count=count_max - len(found)
             )
-            found += _entries(stream, rows)
+            found += read_rows(stream, rows)
             if place == b"0-0" or len(found) >= count_max:
                 return found
 
 
-def _entries(stream: str, rows: Iterable[Any]) -> list[Entry]:
+def read_rows(stream: str, rows: Iterable[Any]) -> list[Entry]:
+    """Return entries as commands and functions give them, without those trimmed meanwhile."""
     return [
         Entry(stream, row[0].decode(), _fields(row[1]))
         for row in rows

@@ -13,7 +13,7 @@ _REASONLESS: Final = frozenset({State.QUEUED, State.ACTIVE})
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One topup as Redis has it."""
+    """One topup as Redis has it; `docs/protocol-functions.md` says what each field means."""
 
     id: str
     state: State
@@ -28,6 +28,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     doubt: str
     quarantine_until_ms: int
+    entry: str | None = None
+    owner: str | None = None
+    mode: str | None = None
+    lease_until_ms: int | None = None
+    deliver_before_ms: int | None = None
+    first_send_at_ms: int | None = None
 
     def seen(self, *, lane_open: bool) -> tuple[State, str | None]:
         """Return the state and the reason to tell; what queues on a held lane waits for that."""
@@ -78,6 +84,12 @@ def read_record(topup_id: str, flat: Sequence[bytes]) -> Record | None:
         seq=int(found[b"seq"]),
         doubt=text(found.get(b"doubt", b"")),
         quarantine_until_ms=int(found.get(b"quarantine_until", 0)),
+        entry=text(found.get(b"entry", b"")) or None,
+        owner=text(found.get(b"owner", b"")) or None,
+        mode=text(found.get(b"mode", b"")) or None,
+        lease_until_ms=whole(found.get(b"lease_until")),
+        deliver_before_ms=whole(found.get(b"deliver_before")),
+        first_send_at_ms=whole(found.get(b"first_send_at")),
     )
 
 
@@ -89,3 +101,9 @@ def text(value: bytes) -> str:
 def whole(value: bytes | None) -> int | None:
     """Return what Redis gave as a number, if it gave anything."""
     return int(value) if value else None
+
+
+def place(entry: str) -> tuple[int, int]:
+    """Return what the ids of a stream's entries are ordered by."""
+    milliseconds, _, sequence = entry.partition("-")
+    return int(milliseconds), int(sequence)

@@ -17,7 +17,7 @@ from shared.bus.messages import (
     Terms,
     Work,
 )
-from shared.bus.records import LaneState, Record, read_record, text, whole
+from shared.bus.records import LaneState, Record, place, read_record, text, whole
 from shared.contracts.states import State
 from shared.contracts.streams import DISPATCHER_GROUP, LEDGER_GROUP, PartitionKeys
 from shared.runtime.redis import Client
@@ -148,7 +148,7 @@ class Topups:
         stream = self.keys[partition].requests(provider)
         groups = {row["name"]: row for row in await self._client.xinfo_groups(stream)}
         delivered = groups[DISPATCHER_GROUP.encode()]["last-delivered-id"].decode()
-        start: str = max(after, delivered, key=_place)
+        start: str = max(after, delivered, key=place)
         rows = await self._client.xrange(stream, f"({start}", "+", count=count_max)
         items = [
             (_readable(fields.get(b"id", b"")), _readable(fields.get(b"key", b"")))
@@ -293,8 +293,3 @@ def _failed(reply: Sequence[Any]) -> ItemFailed | None:
 def _readable(value: bytes) -> str:
     """Return what anyone may have written: where it is no text, a name that nothing has."""
     return value.decode(errors="replace")
-
-
-def _place(entry: str) -> tuple[int, int]:
-    milliseconds, _, sequence = entry.partition("-")
-    return int(milliseconds), int(sequence)

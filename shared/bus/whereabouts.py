@@ -1,0 +1,70 @@
+"""Where one topup is in Redis: its record, and the one thing that carries it on."""
+
+from itertools import chain
+
+import msgspec
+
+from shared.bus.records import Record, read_record
+from shared.bus.topups import Topups
+from shared.contracts.streams import DISPATCHER_GROUP
+from shared.runtime.redis import Client
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which dispatcher has the lane entry, and since when."""
+
+    consumer: str
+    idle_ms: int
+    times: int
+
+
+class Whereabouts(msgspec.Struct, frozen=True, kw_only=True):
+    """A record and its carrier: a lane entry, or a place among the waiting that is due then."""
+
+    partition: int
+    record: Record
+    entry_exists: bool = False
+    delivery: Delivery | None = None
+    due_ms: int | None = None
+
+
+async def find(client: Client, topups: Topups, topup_id: str) -> Whereabouts | None:
+    """Return where it is, in whichever partition; changes nothing.
+
+    Raises:
+        msgspec.MsgspecError, ValueError: its record is not one that this version can read.
+    """
+    async with client.pipeline(transaction=False) as pipe:
+        for names in topups.keys:
+            pipe.hgetall(names.record(topup_id))
+        rows = await pipe.execute()
+    for partition, row in enumerate(rows):
+        record = read_record(topup_id, list(chain.from_iterable(row.items())))
+        if record is not None:
+            return await _carried(client, topups, partition, record)
+    return None
+
+
+async def _carried(client: Client, topups: Topups, partition: int, record: Record) -> Whereabouts:
+    names = topups.keys[partition]
+    due = await client.zscore(names.waiting, record.id)
+    entry_exists, delivery = False, None
+    if record.entry is not None:
+        lane = names.requests(record.lane)
+        entry_exists = bool(await client.xrange(lane, record.entry, record.entry))
+        pending = await client.xpending_range(
+            lane, DISPATCHER_GROUP, min=record.entry, max=record.entry, count=1
+        )
+        if pending:
+            delivery = Delivery(
+                consumer=pending[0]["consumer"].decode(),
+                idle_ms=pending[0]["time_since_delivered"],
+                times=pending[0]["times_delivered"],
+            )
+    return Whereabouts(
+        partition=partition,
+        record=record,
+        entry_exists=entry_exists,
+        delivery=delivery,
+        due_ms=None if due is None else int(due),
+    )
