@@ -47,15 +47,16 @@ async def look(clock: Clock, *, timezone: str) -> Figures:
     """Return all figures that can be had; changes nothing."""
     unknown: dict[str, str] = {}
     flow, sold = await asyncio.gather(
-        _or_unknown("redis", _flow, unknown),
-        _or_unknown("database", lambda: _sold(clock, timezone), unknown),
+        or_unknown("redis", _flow, unknown),
+        or_unknown("database", lambda: _sold(clock, timezone), unknown),
     )
     return Figures(at_ms=clock.now_ms(), timezone=timezone, flow=flow, sold=sold, unknown=unknown)
 
 
-async def _or_unknown(
+async def or_unknown(
     server: str, ask: Callable[[], Awaitable[PartT]], unknown: dict[str, str]
 ) -> PartT | None:
+    """Return the answer; None where there is none, and `unknown` says why."""
     try:
         async with asyncio.timeout(LOOK_S_MAX):
             return await ask()

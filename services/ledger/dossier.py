@@ -7,6 +7,7 @@ from psycopg.rows import dict_row
 
 from services.ledger.database import Connection, Database
 from services.ledger.queries import queries
+from shared.contracts.events import Evidence
 from shared.contracts.peers import TopupRow
 
 
@@ -17,7 +18,7 @@ class OutcomeRow(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     reason: str | None
     provider_reference: str | None
-    evidence: Any  # as the dispatcher masked it
+    evidence: Evidence | None
     entry: str
     settled_at_ms: int
     booked_at_ms: int
