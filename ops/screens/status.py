@@ -110,7 +110,7 @@ def _sold(figures: Figures) -> Iterator[str]:
 
 
 def _replicas(flow: Flow | None) -> Iterator[str]:
-    yield f"{'Instances':<14}{'id':<40}{'active':>12}{'last beat':>14}"
+    yield f"{'Instances':<14}{'id':<36}{'active':>11}{'last beat':>19}"
     if flow is None:
         yield _unknown()
         return
@@ -119,8 +119,8 @@ def _replicas(flow: Flow | None) -> Iterator[str]:
         beat = age(replica.silent_ms / 1_000)
         silent = replica.silent_ms > SILENT_MS
         yield (
-            f"  {plain(replica.service):<12}{cut(plain(replica.id), 39):<40}{active:>12}"
-            f"{f'silent {beat}' if silent else beat:>14}"
+            f"  {plain(replica.service):<12}{cut(plain(replica.id), 35):<36}{active:>11}"
+            f"{f'silent {beat}' if silent else beat:>19}"
         )
     if not flow.queue.replicas:
         yield "  none: nobody serves these streams"

@@ -53,11 +53,11 @@ class Stack:
         port: int = self.ps("sandbox")[0]["port"]
         return port
 
-    def topup(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def topup(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run a `topup` command against this stack."""
         return subprocess.run(
             [TOPUP, *words],
-            env={**os.environ, "TOPUP_DATA_DIR": str(self.folder)},
+            env={**os.environ, "TOPUP_DATA_DIR": str(self.folder), **environ},
             capture_output=True,
             text=True,
             timeout=60,
