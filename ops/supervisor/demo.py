@@ -1,6 +1,5 @@
 """The demo's customer and keys: drawn at the first run, kept in demo.env for all later ones."""
 
-import hashlib
 import secrets
 from collections.abc import Mapping
 from typing import Final
@@ -8,10 +7,10 @@ from typing import Final
 import msgspec
 
 from ops.supervisor.folder import Folder, read_assignments, write_private
+from shared.contracts.keys import draw_key, hash_of, shown_of
 
 CUSTOMER_ID: Final = "ENVIADESPENSA_001"
 MERCHANT: Final = "enviadespensa"
-_PREFIX_LENGTH: Final = 12
 
 
 class Demo(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,8 +26,8 @@ class Demo(msgspec.Struct, frozen=True, kw_only=True):
             {
                 "customer_id": CUSTOMER_ID,
                 "merchant": MERCHANT,
-                "key_sha256": hashlib.sha256(self.api_key.encode()).hexdigest(),
-                "prefix": self.api_key[:_PREFIX_LENGTH],
+                "key_sha256": hash_of(self.api_key),
+                "prefix": shown_of(self.api_key),
             }
         )
 
@@ -38,7 +37,7 @@ def demo(folder: Folder, environ: Mapping[str, str], *, url: str) -> Demo:
     kept = read_assignments(folder.demo)
     keys = Demo(
         url=url,
-        api_key=kept.get("TOPUP_API_KEY") or f"topup_{secrets.token_urlsafe(30)}",
+        api_key=kept.get("TOPUP_API_KEY") or draw_key(),
         admin_key=environ.get("ADMIN_KEY")
         or kept.get("TOPUP_ADMIN_KEY")
         or f"admin_{secrets.token_urlsafe(30)}",

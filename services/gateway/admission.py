@@ -1,14 +1,11 @@
 """Who asks: the key says which customer, for which merchant's path, and for what."""
 
-from typing import Final
-
+from services.gateway import metrics
 from services.gateway.keys import Keyring
 from services.gateway.refusals import Forbidden, Unauthorized, Unavailable
 from services.gateway.requests import Asked
+from shared.contracts.keys import is_well_formed
 from shared.contracts.peers import ApiKey
-
-WRITE: Final = "topup:write"
-READ: Final = "topup:read"
 
 
 def admit(keyring: Keyring, asked: Asked, *, scope: str) -> ApiKey:
@@ -23,8 +20,10 @@ def admit(keyring: Keyring, asked: Asked, *, scope: str) -> ApiKey:
             "Nothing was accepted: API keys cannot be checked right now. "
             "Repeat it later, with the same Idempotency-Key"
         )
-    key = keyring.find(asked.headers.get("x-api-key", ""))
+    secret = asked.headers.get("x-api-key", "")
+    key = keyring.find(secret)
     if key is None:
+        metrics.KEYS_REFUSED.labels(_why_refused(secret)).inc()
         raise Unauthorized("The header x-api-key must hold a working API key")
     if asked.headers.get("x-customer-id", key.customer_id) != key.customer_id:
         raise Forbidden("x-customer-id is not the customer of this API key; leave it out")
@@ -33,3 +32,10 @@ def admit(keyring: Keyring, asked: Asked, *, scope: str) -> ApiKey:
     if scope not in key.scopes:
         raise Forbidden(f"This API key has no scope {scope}")
     return key
+
+
+def _why_refused(secret: str) -> str:
+    """Return what operators see of it; the caller hears the same in each case."""
+    if not secret:
+        return "none"
+    return "unknown" if is_well_formed(secret) else "malformed"

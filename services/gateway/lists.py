@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode
 
 from services.gateway import replies
-from services.gateway.admission import READ, admit
+from services.gateway.admission import admit
 from services.gateway.answers import Download, Reply
 from services.gateway.cursors import cursor_at
 from services.gateway.keys import Keyring
@@ -16,6 +16,7 @@ from services.gateway.listings import filter_of, read_filter, read_page
 from services.gateway.peers import Ledger, PeerSilent
 from services.gateway.refusals import Unavailable
 from services.gateway.requests import Asked
+from shared.contracts.keys import READ
 from shared.contracts.peers import TopupFilter
 from shared.runtime.clock import Clock
 

@@ -27,3 +27,9 @@ KEYS_AGE_SECONDS: Final = Gauge(
     "topup_keys_age_seconds", "Since the ledger last confirmed the API keys held here."
 )
 KEYS_HELD: Final = Gauge("topup_keys_held", "API keys that this gateway knows and would accept.")
+KEYS_REFUSED: Final = Counter(
+    "topup_keys_refused_total",
+    "Requests without a working key: none (no key), malformed (mistyped, cut off, or not ours), "
+    "unknown (well formed: never drawn, revoked, ended, or its customer is disabled).",
+    ["why"],
+)

@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from services.gateway import replies
-from services.gateway.admission import READ, WRITE, admit
+from services.gateway.admission import admit
 from services.gateway.answers import Reply
 from services.gateway.bus import Bus
 from services.gateway.keys import Keyring
@@ -27,6 +27,7 @@ from services.gateway.requests import Asked
 from services.gateway.rules import Order, read_order
 from shared.bus.messages import Accepted
 from shared.contracts.ids import mask_phone
+from shared.contracts.keys import READ, WRITE
 from shared.contracts.limits import BODY_BYTES_MAX
 from shared.contracts.peers import ApiKey, LimitVerdict
 from shared.runtime.clock import Clock
