@@ -31,8 +31,8 @@ async def open_database(*, connections_max: int = 1) -> AsyncIterator[Database]:
         async with await psycopg.AsyncConnection.connect(url, connect_timeout=_CONNECT_S_MAX):
             await database.open()
         yield database
-    except psycopg.errors.UndefinedTable:
-        raise CommandFailed("the database has no books yet; run: topup migrate") from None
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+        raise CommandFailed("the database has no such books yet; run: topup migrate") from None
     except (psycopg.Error, OSError) as problem:
         raise CommandFailed(f"the database did not answer: {said(problem)}") from None
     finally:

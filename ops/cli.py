@@ -19,6 +19,8 @@ _COMMANDS: Final = {
     "doctor": "Check settings, durability, schema, lanes and clocks; say what to do.",
     "migrate": "Bring the database of DATABASE_URL, or of what runs here, up to date.",
     "ledger": "Check the books, or tell two of them apart: topup ledger verify.",
+    "customers": "Make, show, limit and disable customers: topup customers list.",
+    "keys": "Draw, list, rotate and revoke their API keys: topup keys list.",
     "serve": "Be one replica of one service: topup serve gateway.",
 }
 _EXAMPLES: Final = {
@@ -28,6 +30,8 @@ _EXAMPLES: Final = {
     "show": "topup show 0195f2c4-7a1e-7c3b-9a50-2f6d1c0b8e11",
     "serve": "topup serve gateway",
     "ledger": "topup ledger verify",
+    "customers": "topup customers limit ACME_001 500",
+    "keys": "topup keys create ACME_001",
 }
 
 
@@ -51,7 +55,7 @@ for _place, (_name, _help) in enumerate(_COMMANDS.items()):
 def main() -> None:
     """Run one command line; a problem is one line and a status, never a traceback."""
     try:
-        sys.exit(app(exit_on_error=False, print_error=False))
+        sys.exit(app(sys.argv[1:], exit_on_error=False, print_error=False))
     except CycloptsError as problem:
         _fail(_misused(problem), _USAGE)
     except CommandFailed as problem:

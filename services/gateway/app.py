@@ -20,6 +20,7 @@ from services.gateway.peers import Ledger, PeerSilent, Ratelimiter
 from services.gateway.rest import rest_app
 from services.gateway.settings import GatewaySettings
 from services.gateway.topups import TopupRoutes
+from services.gateway.uses import Uses
 from shared.bus.beats import Heart
 from shared.bus.topups import Topups
 from shared.contracts.catalogue import OFFERS
@@ -54,6 +55,7 @@ class Gateway:
         self._keyring = Keyring(
             self._ledger, self._blocking, clock, stale_ms=settings.key_stale_max_ms
         )
+        self._uses = Uses(self._keyring, self._ledger, clock)
         self._limits = Limits(self._ratelimiter, clock, gateway=instance.id)
         self._heart = Heart(
             self._client,
@@ -79,6 +81,7 @@ class Gateway:
             for work in (
                 self._keyring.follow(),
                 self._keyring.keep_renewed(),
+                self._uses.keep_reported(),
                 self._limits.keep_heard(),
                 self._heart.run(),
             )
@@ -92,6 +95,7 @@ class Gateway:
                 await self._heart.stop()
             except (RedisError, OSError) as error:
                 log.warning("leave_not_told", problem=str(error))
+            await self._uses.report()
         await self._ratelimiter.close()
         await self._ledger.close()
         await self._client.aclose()

@@ -1,6 +1,6 @@
 """Who may come in: all API keys in memory, by their SHA-256, followed as they change.
 
-Two sources: the ledger's list, asked for at start and again every `RENEW_S`, and the stream
+Two sources: the ledger's list, asked for at start and again every `KEYS_RENEW_S`, and the stream
 `topup:keys`, which tells of a change at once. Stale means: the ledger has not confirmed the list
 for KEY_STALE_MAX. The stream alone does not make it fresh: it proves that Redis lives, not that
 whoever revokes keys could still announce it.
@@ -17,12 +17,12 @@ from redis.exceptions import RedisError
 
 from services.gateway import metrics
 from services.gateway.peers import Ledger, PeerSilent
+from shared.contracts.limits import KEYS_RENEW_S
 from shared.contracts.peers import ApiKey
 from shared.contracts.streams import KEYS_STREAM
 from shared.runtime.clock import Clock
 from shared.runtime.redis import Client
 
-RENEW_S: Final = 60.0
 RETRY_S: Final = 0.5
 BLOCK_MS: Final = 1_000
 SILENT_S_MAX: Final = 5.0
@@ -45,6 +45,7 @@ class Keyring:
         self._keys: dict[str, ApiKey] = {}
         self._changes: list[tuple[Place, ApiKey]] = []  # told since the list was made
         self._place: Place = (0, 0)
+        self._used: set[str] = set()
         self._confirmed: float | None = None
         self._renew_now = asyncio.Event()
         metrics.KEYS_AGE_SECONDS.set_function(lambda: self.age_s or 0.0)
@@ -55,7 +56,17 @@ class Keyring:
         hashed = sha256(secret.encode()).hexdigest()
         found = self._keys.get(hashed)
         same = compare_digest(hashed, found.sha256 if found is not None else _NOBODY)
-        return found if same else None
+        if found is None or not same:
+            return None
+        if found.expires_at_ms is not None and found.expires_at_ms <= self._clock.now_ms():
+            return None
+        self._used.add(hashed)
+        return found
+
+    def take_used(self) -> set[str]:
+        """Return the hashes of the keys that were found since the last time this was asked."""
+        used, self._used = self._used, set()
+        return used
 
     @property
     def age_s(self) -> float | None:
@@ -87,7 +98,7 @@ class Keyring:
 
     async def keep_renewed(self) -> None:
         """Ask for the list again and again until cancelled; often while that fails."""
-        wait_s = min(RENEW_S, self._stale_s / 3)
+        wait_s = min(KEYS_RENEW_S, self._stale_s / 3)
         while True:
             try:
                 async with asyncio.timeout(wait_s):
@@ -97,7 +108,7 @@ class Keyring:
             self._renew_now.clear()
             try:
                 await self.renew()
-                wait_s = min(RENEW_S, self._stale_s / 3)
+                wait_s = min(KEYS_RENEW_S, self._stale_s / 3)
             except PeerSilent as error:
                 wait_s = RETRY_S
                 log.warning("keys_not_renewed", problem=str(error), age_s=self.age_s)

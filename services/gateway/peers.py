@@ -9,12 +9,15 @@ import msgspec
 from shared.contracts.errors import TopupError
 from shared.contracts.peers import (
     FILE_PATH,
+    KEY_USES_PATH,
     KEYS_PATH,
     LIMIT_PATH,
     TOPUP_PATH,
     TOPUPS_PATH,
     TOTALS_PATH,
     KeySnapshot,
+    KeyUses,
+    KeyUsesNoted,
     LimitReply,
     LimitRequest,
     TopupFilter,
@@ -133,6 +136,12 @@ class Ledger(_Peer):
     async def keys(self) -> KeySnapshot:
         """Return all keys; raises PeerSilent as all of these do."""
         return _present(await self._ask("GET", KEYS_PATH, KeySnapshot), KEYS_PATH)
+
+    async def note_uses(self, uses: KeyUses) -> KeyUsesNoted:
+        """Tell when keys were last used; at most `KEY_USES_MAX` of them."""
+        body = msgspec.json.encode(uses)
+        noted = await self._ask("POST", KEY_USES_PATH, KeyUsesNoted, body=body)
+        return _present(noted, KEY_USES_PATH)
 
     async def topup(self, topup_id: str, *, customer_id: str) -> TopupRow | None:
         """Return the customer's topup as it is booked; None if it has no such one."""

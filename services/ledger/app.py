@@ -9,9 +9,10 @@ import structlog
 from redis.exceptions import RedisError
 
 from services.ledger.books import Books
-from services.ledger.customers import Customers
+from services.ledger.changes import Changes
 from services.ledger.database import Database, said
 from services.ledger.http import query_app
+from services.ledger.keys import Keys
 from services.ledger.lists import Lists
 from services.ledger.migrations import applied, missing, shipped
 from services.ledger.settings import LedgerSettings
@@ -74,7 +75,7 @@ class Ledger:
         self._background: list[asyncio.Task[None]] = []
         past = Past(self._database, clock, timezone=settings.timezone)
         lists = Lists(past, self._topups)
-        app = query_app(past, lists, Customers(self._database, self._client))
+        app = query_app(past, lists, Keys(Changes(self._database, self._client)))
         drain_s = settings.drain_timeout_ms / 1_000
         self.listeners = [Listener(app, host=settings.host, port=settings.port, drain_s=drain_s)]
         self.health = self._health(instance, clock)

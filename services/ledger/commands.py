@@ -9,6 +9,7 @@ import msgspec
 import psycopg
 from redis.exceptions import RedisError
 
+from services.ledger.changes import Changes
 from services.ledger.customers import Customers, Seed
 from services.ledger.database import Database, said
 from services.ledger.logins import LEDGER_ROLE, allow_login
@@ -59,7 +60,7 @@ async def _seed(settings: SeedSettings, seed: Seed) -> None:
     client = connect(settings.redis_url)
     await database.open()
     try:
-        await Customers(database, client).seed(seed)
+        await Customers(Changes(database, client)).seed(seed)
     finally:
         await database.close()
         await client.aclose()

@@ -1,14 +1,26 @@
-"""Customers and their keys: kept in the database, and told to all gateways at once."""
+"""Customers: who may sell, under which path, how much a minute; each change is told at once."""
+
+import datetime as dt
 
 import msgspec
-from psycopg.rows import dict_row
 
-from services.ledger.database import Database
+from services.ledger.changes import Changes, unknown_customer
+from services.ledger.names import check_customer_id, check_limit, check_merchant
 from services.ledger.queries import queries
 from shared.contracts.errors import InvalidRequest
-from shared.contracts.peers import ApiKey, KeySnapshot
-from shared.contracts.streams import KEYS_STREAM
-from shared.runtime.redis import Client
+from shared.contracts.keys import SCOPES
+
+
+class Customer(msgspec.Struct, frozen=True, kw_only=True):
+    """A customer as operators see it."""
+
+    customer_id: str
+    merchant: str
+    limit_per_minute: int | None  # None: RATE_LIMIT_PER_MINUTE
+    disabled: bool
+    created_at: dt.datetime
+    working_keys: int  # that work, or would if it were enabled
+    last_used_at: dt.datetime | None
 
 
 class Seed(msgspec.Struct, frozen=True):
@@ -21,50 +33,88 @@ class Seed(msgspec.Struct, frozen=True):
 
 
 class Customers:
-    """Who may sell; each change is announced after it is committed."""
+    """What operators do with customers; changes raise NotAnnounced as `Changes.to` does."""
 
-    def __init__(self, database: Database, client: Client) -> None:
-        self._database = database
-        self._client = client
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
 
-    async def keys(self) -> KeySnapshot:
-        """Return all keys that work; what is announced after `as_of` may not be in it."""
-        told = await self._client.xrevrange(KEYS_STREAM, count=1)
-        async with self._database.connection() as connection:
-            cursor = connection.cursor(row_factory=dict_row)
-            await cursor.execute(queries()["keys"])
-            rows = await cursor.fetchall()
-        return KeySnapshot(
-            keys=msgspec.convert(rows, list[ApiKey]), as_of=told[0][0].decode() if told else "0-0"
+    async def all(self) -> list[Customer]:
+        """Return all customers, by id."""
+        return await self._read(None)
+
+    async def find(self, customer_id: str) -> Customer:
+        """Return one customer; raises InvalidRequest as all below do where there is none."""
+        check_customer_id(customer_id)
+        found = await self._read(customer_id)
+        if not found:
+            raise unknown_customer(customer_id)
+        return found[0]
+
+    async def create(self, customer_id: str, merchant: str, limit: int | None) -> None:
+        """Make a customer, who has no keys yet.
+
+        Raises:
+            InvalidRequest: it exists, or something of it is not allowed.
+        """
+        check_customer_id(customer_id)
+        check_merchant(merchant)
+        check_limit(limit)
+        made = await self._changes.read(
+            "insert_customer",
+            customer_id=customer_id,
+            merchant=merchant,
+            limit_per_minute=limit,
         )
+        if not made:
+            raise InvalidRequest(
+                f"customer {customer_id} exists; see: topup customers show {customer_id}"
+            )
 
-    async def seed(self, seed: Seed) -> ApiKey:
+    async def limit(self, customer_id: str, limit: int | None) -> None:
+        """Set the requests a minute; None: what the gateways have as their default."""
+        check_limit(limit)
+        async with self._changes.to(customer_id) as cursor:
+            await cursor.execute(
+                queries()["set_limit"], {"customer_id": customer_id, "limit_per_minute": limit}
+            )
+
+    async def disable(self, customer_id: str, *, disabled: bool = True) -> None:
+        """Let none of its keys in any more, or all that have not ended again."""
+        async with self._changes.to(customer_id) as cursor:
+            await cursor.execute(
+                queries()["set_disabled"], {"customer_id": customer_id, "disabled": disabled}
+            )
+
+    async def seed(self, seed: Seed) -> None:
         """Make the customer and its key where they are missing, and announce the key.
 
         Raises:
-            InvalidRequest: somebody else has this key.
+            InvalidRequest: somebody else has this key, or something of it is not allowed.
         """
-        async with self._database.connection() as connection, connection.transaction():
-            cursor = connection.cursor(row_factory=dict_row)
-            await cursor.execute(
-                queries()["insert_customer"],
-                {"customer_id": seed.customer_id, "merchant": seed.merchant},
-            )
+        check_customer_id(seed.customer_id)
+        check_merchant(seed.merchant)
+        await self._changes.read(
+            "insert_customer",
+            customer_id=seed.customer_id,
+            merchant=seed.merchant,
+            limit_per_minute=None,
+        )
+        async with self._changes.to(seed.customer_id) as cursor:
             await cursor.execute(
                 queries()["insert_key"],
                 {
                     "sha256": seed.key_sha256,
                     "prefix": seed.prefix,
                     "customer_id": seed.customer_id,
+                    "scopes": list(SCOPES),
+                    "label": "",
                 },
             )
-            await cursor.execute(queries()["key"], {"sha256": seed.key_sha256})
-            key = msgspec.convert(await cursor.fetchone(), ApiKey)
-        if key.customer_id != seed.customer_id:
-            raise InvalidRequest(f"key_sha256 belongs to {key.customer_id}; draw another key")
-        await self.announce(key)
-        return key
+            await cursor.execute(queries()["key_owner"], {"sha256": seed.key_sha256})
+            owner = await cursor.fetchone()
+            if owner is None or owner["customer_id"] != seed.customer_id:
+                raise InvalidRequest("key_sha256 belongs to another customer; draw another key")
 
-    async def announce(self, key: ApiKey) -> None:
-        """Tell all gateways how this key is now."""
-        await self._client.xadd(KEYS_STREAM, {"key": msgspec.json.encode(key)})
+    async def _read(self, customer_id: str | None) -> list[Customer]:
+        rows = await self._changes.read("customers", customer_id=customer_id)
+        return msgspec.convert(rows, list[Customer])

@@ -1,4 +1,4 @@
-"""The read API for gateways: keys, topups, totals; private to the cluster's network."""
+"""What gateways ask (keys, topups, totals) and tell (uses); private to the cluster's network."""
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,36 +15,41 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from services.ledger import metrics
-from services.ledger.customers import Customers
 from services.ledger.database import said
+from services.ledger.keys import Keys
 from services.ledger.lists import Lists
 from services.ledger.store import Past
 from shared.contracts.errors import InvalidRequest, NotAccepted, NotKnown
 from shared.contracts.peers import (
     FILE_PATH,
+    KEY_USES_MAX,
+    KEY_USES_PATH,
     KEYS_PATH,
     TOPUP_PATH,
     TOPUPS_PATH,
     TOTALS_PATH,
+    KeyUses,
     TopupFilter,
     TopupQuery,
 )
+from shared.web.guard import BodyTooLarge, ClientGone, read_body
 from shared.web.problems import render
 
 log = structlog.get_logger()
 
 _TOPUP_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_CODES: Final = {404: "not_found", 405: "method_not_allowed"}
+KEY_USES_BYTES_MAX: Final = KEY_USES_MAX * 128
+_CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 Answer = Callable[[Request], Awaitable[Response]]
 AskedT = TypeVar("AskedT", bound=TopupFilter)
 
 
-def query_app(past: Past, lists: Lists, customers: Customers) -> Starlette:
+def query_app(past: Past, lists: Lists, api_keys: Keys) -> Starlette:
     """Return the app of the ledger's port."""
 
     async def keys(_request: Request) -> Response:
-        return _json(await customers.keys())
+        return _json(await api_keys.snapshot())
 
     async def totals(_request: Request) -> Response:
         return _json(await past.totals())
@@ -61,13 +66,14 @@ def query_app(past: Past, lists: Lists, customers: Customers) -> Starlette:
 
     return Starlette(
         routes=[
-            Route(path, _timed(path, answer), methods=["GET"])
-            for path, answer in (
-                (KEYS_PATH, keys),
-                (TOTALS_PATH, totals),
-                (TOPUP_PATH, topup),
-                (TOPUPS_PATH, _page(lists)),
-                (FILE_PATH, _file(lists)),
+            Route(path, _timed(path, answer), methods=[method])
+            for method, path, answer in (
+                ("GET", KEYS_PATH, keys),
+                ("POST", KEY_USES_PATH, _key_uses(api_keys)),
+                ("GET", TOTALS_PATH, totals),
+                ("GET", TOPUP_PATH, topup),
+                ("GET", TOPUPS_PATH, _page(lists)),
+                ("GET", FILE_PATH, _file(lists)),
             )
         ],
         exception_handlers={
@@ -114,6 +120,22 @@ async def _after(first: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterato
         yield chunk
     async for chunk in rest:
         yield chunk
+
+
+def _key_uses(api_keys: Keys) -> Answer:
+    async def key_uses(request: Request) -> Response:
+        try:
+            body = await read_body(request.receive, None, bytes_max=KEY_USES_BYTES_MAX)
+            uses = msgspec.json.decode(body, type=KeyUses)
+        except ClientGone:
+            raise InvalidRequest("the connection ended before the body") from None
+        except BodyTooLarge:
+            raise HTTPException(413, f"at most {KEY_USES_MAX} keys go in one message") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
+            raise InvalidRequest(f"not the uses of keys: {problem}") from None
+        return _json(await api_keys.note_uses(uses))
+
+    return key_uses
 
 
 def _timed(path: str, answer: Answer) -> Answer:

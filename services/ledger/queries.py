@@ -1,4 +1,4 @@
-"""The statements of `queries.sql`, by name."""
+"""The statements of `queries.sql` and `customers.sql`, by name."""
 
 import re
 from collections.abc import Mapping
@@ -6,14 +6,16 @@ from functools import cache
 from importlib.resources import files
 from typing import Final, LiteralString
 
+_FILES: Final = ("queries.sql", "customers.sql")
 _NAME: Final = re.compile(r"^-- (\w+): ", re.MULTILINE)
 
 
 @cache
 def queries() -> Mapping[str, LiteralString]:
     """Return each statement under the name that stands above it."""
-    text = files("services.ledger").joinpath("queries.sql").read_text(encoding="utf-8")
-    _, *parts = _NAME.split(text)
+    folder = files("services.ledger")
+    texts = [folder.joinpath(name).read_text(encoding="utf-8") for name in _FILES]
+    _, *parts = _NAME.split("\n".join(texts))
     pairs = zip(parts[::2], parts[1::2], strict=True)
     return {name: _statement(part) for name, part in pairs}
 

@@ -156,26 +156,6 @@ FROM postings WHERE topup_id = %(topup_id)s::uuid ORDER BY seq, line;
 -- set_aside_of: how many entries contradict what is booked of one topup.
 SELECT count(*) AS entries FROM set_aside WHERE topup_id = %(topup_id)s::uuid;
 
--- keys: all keys that work.
-SELECT sha256, customer_id, merchant, scopes, limit_per_minute
-FROM api_keys JOIN customers USING (customer_id)
-WHERE revoked_at IS NULL AND NOT disabled;
-
--- insert_customer: a customer, once.
-INSERT INTO customers (customer_id, merchant) VALUES (%(customer_id)s, %(merchant)s)
-ON CONFLICT (customer_id) DO NOTHING;
-
--- insert_key: a key of a customer, once.
-INSERT INTO api_keys (sha256, prefix, customer_id)
-VALUES (%(sha256)s, %(prefix)s, %(customer_id)s)
-ON CONFLICT (sha256) DO NOTHING;
-
--- key: one key, as gateways should know it.
-SELECT sha256, customer_id, merchant, scopes, limit_per_minute,
-       revoked_at IS NULL AND NOT disabled AS active
-FROM api_keys JOIN customers USING (customer_id)
-WHERE sha256 = %(sha256)s;
-
 -- wrong_postings: each request holds its amount, each outcome moves it as its state says.
 WITH rule AS (
     SELECT * FROM unnest(%(move_seq)s::smallint[], %(move_state)s::text[], %(line)s::smallint[],

@@ -10,6 +10,10 @@ CLOCK_ERROR_MS: Final = 60_000
 CHECK_TIMEOUT_MS: Final = 250
 LEASE_SPARE_MS: Final = 2_000
 HEARTBEAT_MS_MAX: Final = 2_000
+KEYS_RENEW_S: Final = 60
+"""A gateway asks the ledger for all keys that often, whatever it was told meanwhile."""
+KEYS_ANNOUNCED_MAX: Final = 10_000
+"""Announcements kept: what a gateway missed beyond that, it has from the ledger."""
 assert 2 * HEARTBEAT_MS_MAX < SILENT_MS, "two lost beats must not look like death"
 
 

@@ -4,15 +4,20 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from shared.contracts.keys import READ, WRITE
 from shared.contracts.states import State
 
 LIMIT_PATH: Final = "/check"
 KEYS_PATH: Final = "/keys"
+KEY_USES_PATH: Final = "/keys/uses"
 TOPUP_PATH: Final = "/topups/{topup_id}"
 TOPUPS_PATH: Final = "/topups"
 FILE_PATH: Final = "/topups.csv"
 TOTALS_PATH: Final = "/totals"
 PAGE_MAX: Final = 1_000
+KEY_USES_MAX: Final = 1_000
+"""In one message; a gateway that has more sends several."""
+_INSTANT_MS_MAX: Final = 253_402_300_799_999  # the year 9999
 
 
 class LimitCheck(msgspec.Struct, frozen=True, array_like=True):
@@ -50,9 +55,10 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sha256: str  # hex, of the whole key
     customer_id: str
     merchant: str  # the path segment the key is for
-    scopes: tuple[str, ...] = ("topup:write", "topup:read")
+    scopes: tuple[str, ...] = (WRITE, READ)
     limit_per_minute: int | None = None  # None: RATE_LIMIT_PER_MINUTE
     active: bool = True
+    expires_at_ms: int | None = None  # from then on it is refused, without any further message
 
 
 class KeySnapshot(msgspec.Struct, frozen=True):
@@ -60,6 +66,18 @@ class KeySnapshot(msgspec.Struct, frozen=True):
 
     keys: list[ApiKey]
     as_of: str
+
+
+class KeyUses(msgspec.Struct, frozen=True):
+    """When each key was last used at one gateway, by its SHA-256; milliseconds since the epoch."""
+
+    last_used_at_ms: dict[str, Annotated[int, msgspec.Meta(ge=0, le=_INSTANT_MS_MAX)]]
+
+
+class KeyUsesNoted(msgspec.Struct, frozen=True):
+    """How many of them were news."""
+
+    noted: int
 
 
 class TopupRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,6 +58,7 @@ class Stack:
         return subprocess.run(
             [TOPUP, *words],
             env={**os.environ, "TOPUP_DATA_DIR": str(self.folder), **environ},
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=60,

@@ -2,18 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from hashlib import sha256
 
 import pytest
 import uvloop
 
 from ops.ports import free_port
 from services.ledger.app import build
+from services.ledger.changes import Changes
 from services.ledger.customers import Customers, Seed
 from services.ledger.database import Database
+from services.ledger.keys import Key, Keys
 from services.ledger.migrations import migrate, shipped
 from services.ledger.settings import LedgerSettings
-from shared.contracts.peers import ApiKey
+from shared.contracts.keys import hash_of, shown_of
 from shared.runtime.clock import SystemClock
 from shared.runtime.instance import identify
 from shared.runtime.redis import Client
@@ -37,29 +38,36 @@ async def gateway(home: House) -> str:
 
 
 @pytest.fixture
-async def customers(database_url: str, redis: Client) -> AsyncIterator[Customers]:
-    """Who may sell, in a migrated database."""
+async def changes(database_url: str, redis: Client) -> AsyncIterator[Changes]:
+    """Where customers and keys are kept, in a migrated database."""
     migrate(database_url, shipped(), say=lambda _line: None)
     database = Database(database_url, connections_max=1)
     await database.open()
-    yield Customers(database, redis)
+    yield Changes(database, redis)
     await database.close()
+
+
+@pytest.fixture
+def customers(changes: Changes) -> Customers:
+    """Who may sell."""
+    return Customers(changes)
 
 
 def seed_of(secret: str, customer_id: str, merchant: str) -> Seed:
     """Return a customer with this key."""
-    return Seed(customer_id, merchant, sha256(secret.encode()).hexdigest(), secret[:8])
+    return Seed(customer_id, merchant, hash_of(secret), shown_of(secret))
 
 
 @pytest.fixture
-async def key(customers: Customers) -> ApiKey:
+async def key(changes: Changes, customers: Customers) -> Key:
     """The merchant's key."""
-    return await customers.seed(seed_of(SECRET, CUSTOMER, MERCHANT))
+    await customers.seed(seed_of(SECRET, CUSTOMER, MERCHANT))
+    return await Keys(changes).find(hash_of(SECRET))
 
 
 @pytest.fixture
-async def whole(home: House, key: ApiKey, database_url: str) -> AsyncIterator[str]:
-    """The address of a gateway that asks a real ledger."""
+async def ledger(home: House, key: Key, database_url: str) -> AsyncIterator[str]:
+    """The address of a real ledger."""
     port = free_port()
     settings = LedgerSettings(
         port=port,
@@ -69,15 +77,21 @@ async def whole(home: House, key: ApiKey, database_url: str) -> AsyncIterator[st
         drain_timeout_ms=1_000,
     )
     instance = identify("ledger", {"INSTANCE_ID": "ledger-1"}, started=0.0)
-    ledger = build(settings, instance, SystemClock())
-    await ledger.open()
-    for listener in ledger.listeners:
+    service = build(settings, instance, SystemClock())
+    await service.open()
+    for listener in service.listeners:
         await listener.open()
-    yield await home.gateway(ledger_url=f"http://127.0.0.1:{port}")
-    await home.stop("gateway-1")
-    for listener in ledger.listeners:
+    yield f"http://127.0.0.1:{port}"
+    for listener in service.listeners:
         await listener.close()
-    await ledger.close()
+    await service.close()
+
+
+@pytest.fixture
+async def whole(home: House, ledger: str) -> AsyncIterator[str]:
+    """The address of a gateway that asks a real ledger."""
+    yield await home.gateway(ledger_url=ledger)
+    await home.stop("gateway-1")
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory]:

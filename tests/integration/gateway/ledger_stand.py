@@ -8,7 +8,7 @@ from typing import Self
 import msgspec
 from aiohttp import web
 
-from shared.contracts.peers import ApiKey, KeySnapshot, TopupRow, Totals
+from shared.contracts.peers import ApiKey, KeySnapshot, KeyUses, KeyUsesNoted, TopupRow, Totals
 
 SECRET = "tk_test_0123456789"
 CUSTOMER = "ENVIADESPENSA_001"
@@ -43,6 +43,8 @@ class LedgerStand:
             unresolved_transactions=0,
             unresolved_volume={},
         )
+        self.last_used_at_ms: dict[str, int] = {}
+        self.uses_told: list[int] = []  # keys in each message
         self.silent = False
         self.lists_given = 0
         self.file_pieces: Iterable[bytes] = [b"topup_id\r\n"]
@@ -55,6 +57,7 @@ class LedgerStand:
         """Listen."""
         app = web.Application()
         app.router.add_get("/keys", self._keys)
+        app.router.add_post("/keys/uses", self._uses)
         app.router.add_get("/topups/{topup_id}", self._topup)
         app.router.add_get("/totals", self._totals)
         app.router.add_get("/topups.csv", self._file)
@@ -79,6 +82,13 @@ class LedgerStand:
     async def _keys(self, _request: web.Request) -> web.Response:
         self.lists_given += 1
         return self._answer(KeySnapshot(self.keys, self.as_of))
+
+    async def _uses(self, request: web.Request) -> web.Response:
+        uses = msgspec.json.decode(await request.read(), type=KeyUses).last_used_at_ms
+        if not self.silent:
+            self.uses_told.append(len(uses))
+            self.last_used_at_ms |= uses
+        return self._answer(KeyUsesNoted(len(uses)))
 
     async def _topup(self, request: web.Request) -> web.Response:
         row = self.rows.get(request.match_info["topup_id"])

@@ -5,8 +5,10 @@ import asyncio
 import msgspec
 import pytest
 
-from services.gateway.keys import PAYLOAD
-from shared.contracts.peers import ApiKey
+from services.gateway.keys import PAYLOAD, Keyring
+from services.gateway.peers import Ledger
+from services.gateway.uses import Uses
+from shared.contracts.peers import KEY_USES_MAX, ApiKey
 from shared.contracts.streams import KEYS_STREAM
 from shared.runtime.redis import Client
 from tests.integration.gateway.house import House
@@ -103,6 +105,64 @@ async def test_keys_are_renewed_by_themselves(home: House) -> None:
     home.ledger.keys = [api_key("only")]
     await until_status(home, gateway, 401)
     assert (await home.post(gateway, x_api_key="only")).status == 202
+
+
+async def test_a_key_ends_by_itself(home: House, redis: Client) -> None:
+    """At the moment that was told with it, though nobody tells anything then."""
+    ends_ms = home.clock.now_ms() + 600_000
+    home.ledger.keys = [api_key(expires_at_ms=ends_ms)]
+    gateway = await home.gateway()
+    await announce(redis, api_key("new", expires_at_ms=ends_ms))
+    await until_status(home, gateway, 202, "new")
+    for ahead_s, status in ((590, 202), (20, 401)):
+        home.clock.ahead_s += ahead_s
+        for secret in (SECRET, "new"):
+            assert (await home.post(gateway, x_api_key=secret)).status == status
+
+
+async def test_a_revocation_is_heard_after_a_cut(home: House, gateway: str, redis: Client) -> None:
+    """A gateway that lost Valkey reads on from where it was, without asking the ledger."""
+    given = home.ledger.lists_given
+    await redis.client_kill_filter(_type="normal", skipme=True)
+    await announce(redis, api_key(active=False))
+    await until_status(home, gateway, 401)
+    assert home.ledger.lists_given == given
+
+
+async def test_a_drained_gateway_tells_which_keys_were_used(home: House, gateway: str) -> None:
+    """Also where nothing was allowed with it; what is no key is not told."""
+    home.ledger.keys += [api_key("idle"), api_key("reader", scopes=["topup:read"])]
+    other = await home.gateway("gateway-2")
+    before_ms = home.clock.now_ms()
+    for secret in (SECRET, "reader", "reader", "unknown"):
+        await home.post(other, x_api_key=secret)
+    await home.stop("gateway-2")
+    used = home.ledger.last_used_at_ms
+    assert used.keys() == {api_key(secret).sha256 for secret in (SECRET, "reader")}
+    assert all(before_ms <= at_ms <= home.clock.now_ms() for at_ms in used.values())
+    assert (await home.post(gateway)).status == 202
+
+
+async def test_what_the_ledger_could_not_be_told_is_told_later(home: House, redis: Client) -> None:
+    """In messages of a bounded size, each key once, however often it was used meanwhile."""
+    secrets = [f"key-{number}" for number in range(2 * KEY_USES_MAX + 1)]
+    home.ledger.keys = [api_key(secret) for secret in secrets]
+    ledger = Ledger(home.ledger.url)
+    keyring = Keyring(ledger, redis, home.clock, stale_ms=900_000)
+    uses = Uses(keyring, ledger, home.clock)
+    await keyring.renew()
+    home.ledger.silent = True
+    for _ in range(2):
+        assert all(keyring.find(secret) for secret in secrets)
+        await uses.report()
+    assert home.ledger.uses_told == []
+    home.ledger.silent = False
+    await uses.report()
+    assert home.ledger.uses_told == [KEY_USES_MAX, KEY_USES_MAX, 1]
+    assert home.ledger.last_used_at_ms.keys() == {api_key(secret).sha256 for secret in secrets}
+    await uses.report()
+    assert len(home.ledger.uses_told) == 3
+    await ledger.close()
 
 
 async def test_without_keys_a_gateway_does_not_open(home: House) -> None:

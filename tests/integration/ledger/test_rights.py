@@ -104,6 +104,9 @@ async def test_the_ledger_can_only_add(service_url: str, table: str, act: str) -
         "UPDATE migrations SET sha256 = ''",
         "DELETE FROM customers",
         "DELETE FROM api_keys",
+        "INSERT INTO api_keys (sha256, prefix, customer_id) VALUES (repeat('0', 64), '', 'A')",
+        "UPDATE api_keys SET revoked_at = NULL",
+        "UPDATE customers SET disabled = false",
         """INSERT INTO postings SELECT topup_id, 0, 1, 'a', 'b', 'MXN', 1 FROM topups
            ON CONFLICT (topup_id, seq, line) DO UPDATE SET amount_minor = 9""",
         """MERGE INTO outcomes USING topups ON outcomes.topup_id = topups.topup_id
@@ -145,10 +148,13 @@ async def test_the_ledger_has_exactly_these_rights(ledger_url: str) -> None:
         columns: dict[str, list[str]] = dict(await found.fetchall())
     assert tables == {
         **dict.fromkeys([*BOOKS, "totals"], "INSERT SELECT"),
-        **dict.fromkeys(["customers", "api_keys"], "INSERT SELECT UPDATE"),
-        "migrations": "SELECT",
+        **dict.fromkeys(["customers", "api_keys", "migrations"], "SELECT"),
     }
-    assert columns == {"topups": SETTLED, "totals": ["amount_minor", "transactions"]}
+    assert columns == {
+        "topups": SETTLED,
+        "totals": ["amount_minor", "transactions"],
+        "api_keys": ["last_used_at"],
+    }
 
 
 async def _book(url: str) -> None:

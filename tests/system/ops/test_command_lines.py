@@ -42,7 +42,7 @@ def test_the_version_is_the_one_that_health_shows(run: Run) -> None:
     assert run.topup("--version").stdout.strip() == product_version()
 
 
-@pytest.mark.parametrize("words", [[], ["--help"], ["ledger"]])
+@pytest.mark.parametrize("words", [[], ["--help"], ["ledger"], ["customers"], ["keys"]])
 def test_help_fits_a_terminal(run: Run, words: list[str]) -> None:
     """One line a command, each of them whole."""
     done = run.topup(*words, COLUMNS="80")
