@@ -114,6 +114,10 @@ class Running:
         """The process now running."""
         return self._process.pid
 
+    def lives(self) -> bool:
+        """Tell whether its process runs."""
+        return self._process.poll() is None
+
     def stop(self) -> None:
         """Stop it in its own polite way, and wait."""
         self._end(self._server.stop)
@@ -127,7 +131,7 @@ class Running:
         self._process = _start_ready(self._server)
 
     def _end(self, how: signal.Signals) -> None:
-        if self._process.poll() is None:
+        if self.lives():
             self._process.send_signal(how)
         self._process.wait(_STOP_S_MAX)
 

@@ -1,0 +1,303 @@
+"""How each fault is made, and unmade: one small function a kind, by its name in the schedule."""
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+from redis import Redis
+from redis.exceptions import RedisError
+
+from ops.errors import CommandFailed
+from tests.chaos.house import END_S_MAX, House, until
+from tests.chaos.links import Weather
+from tests.chaos.schedule import KINDS, NETWORK, SERVERS, Fault
+from tests.chaos.sources import Client
+
+BACK_S_MAX: Final = 60.0
+SCALES: Final = {"gateway": 4, "ratelimiter": 2, "dispatcher": 5, "ledger": 2}
+CLOCKS_MS: Final = (-3_600_000, -5_000, -700, 700, 5_000, 3_600_000)
+CONNECTIONS_MAX: Final = 400
+LITTLE: Final = "1mb"
+BUSY_SCRIPT: Final = "while true do end"
+ANY_LOCK: Final = ("topups", "outcomes", "totals")
+
+Make = Callable[[House, Fault], Awaitable[None]]
+
+
+async def happen(house: House, fault: Fault) -> None:
+    """Make the fault, let it last, and unmake it; returns when nothing of it is left to undo."""
+    await MAKERS[fault.kind](house, fault)
+
+
+# -- processes ---------------------------------------------------------------------------------
+
+
+async def kill(house: House, fault: Fault) -> None:
+    """SIGKILL one replica, whom the supervisor starts again, or one server, whom we do."""
+    if fault.target in SERVERS:
+        await house.in_thread(house.servers[fault.target].kill)
+        await _revive(house, fault.target)
+        return
+    pid = await _one_of(house, fault)
+    if pid:
+        _signal(pid, signal.SIGKILL)
+
+
+async def stop(house: House, fault: Fault) -> None:
+    """SIGSTOP and SIGCONT: to everyone else it is silent, to itself no time has passed."""
+    pids = await _pids(house, fault)
+    for pid in pids:
+        _signal(pid, signal.SIGSTOP)
+    await asyncio.sleep(fault.for_s)
+    for pid in pids:
+        _signal(pid, signal.SIGCONT)
+
+
+async def term(house: House, fault: Fault) -> None:
+    """SIGTERM one replica: it drains, and is started again."""
+    pid = await _one_of(house, fault)
+    if pid:
+        _signal(pid, signal.SIGTERM)
+
+
+async def kill_supervisor(house: House, _fault: Fault) -> None:
+    """SIGKILL the supervisor, and start another that takes over."""
+    house.supervisor().kill()
+    await asyncio.to_thread(house.supervisor().wait)
+    await house.start_supervisor()
+
+
+async def restart(house: House, _fault: Fault) -> None:
+    """Stop everything in order, and start it again."""
+    house.supervisor().terminate()
+    await asyncio.to_thread(house.supervisor().wait, END_S_MAX)
+    await house.start_supervisor()
+
+
+async def scale(house: House, fault: Fault) -> None:
+    """Change the number of replicas, and change it back later."""
+    with contextlib.suppress(CommandFailed, OSError):
+        now = len(await house.replicas(fault.target))
+        await house.scale(fault.target, 1 + fault.pick % SCALES[fault.target])
+        await asyncio.sleep(fault.for_s)
+        await house.scale(fault.target, max(now, 1))
+
+
+async def clock(house: House, fault: Fault) -> None:
+    """Let one replica's wall clock jump, and back."""
+    rows = await house.replicas(fault.target)
+    if not rows:
+        return
+    file = house.folder / "clocks" / rows[fault.pick % len(rows)].id
+    file.write_text(str(CLOCKS_MS[fault.pick % len(CLOCKS_MS)]))
+    await asyncio.sleep(fault.for_s)
+    file.unlink(missing_ok=True)
+
+
+# -- the network -------------------------------------------------------------------------------
+
+
+async def weather(house: House, fault: Fault) -> None:
+    """Let a link suffer, for all of its connections or for every second one."""
+    link = house.links[fault.target]
+    link.suffer(Weather(fault.kind), one_in=1 + fault.pick % 2)
+    await asyncio.sleep(fault.for_s)
+    link.heal()
+
+
+# -- servers -----------------------------------------------------------------------------------
+
+
+async def full_disk(house: House, fault: Fault) -> None:
+    """Let no file of the server grow; whom that ends is started again, on what it had."""
+    for pid in await _pids(house, fault):
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    await asyncio.sleep(fault.for_s)
+    for pid in await _pids(house, fault):
+        with contextlib.suppress(ProcessLookupError):
+            unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
+    await _revive(house, fault.target)
+
+
+async def out_of_memory(house: House, fault: Fault) -> None:
+    """Let a Valkey refuse every write that needs memory."""
+    await _with_valkey(house, fault, _limit_memory)
+
+
+async def read_only(house: House, fault: Fault) -> None:
+    """Make Valkey the replica of nobody: it answers, and takes no write."""
+    await _with_valkey(house, fault, _follow_nobody)
+
+
+async def busy(house: House, fault: Fault) -> None:
+    """Keep Valkey in a script that does not end: everyone else hears BUSY."""
+    await _with_valkey(house, fault, _run_for_ever)
+
+
+async def no_connections(house: House, fault: Fault) -> None:
+    """Take every connection that PostgreSQL has."""
+
+    def take() -> list[psycopg.Connection[Any]]:
+        taken: list[psycopg.Connection[Any]] = []
+        with contextlib.suppress(psycopg.OperationalError):
+            while len(taken) < CONNECTIONS_MAX:
+                taken.append(psycopg.connect(house.servers["postgres"].url, connect_timeout=2))
+        return taken
+
+    taken = await asyncio.to_thread(take)
+    await asyncio.sleep(fault.for_s)
+    for connection in taken:
+        await asyncio.to_thread(connection.close)
+
+
+async def locked(house: House, fault: Fault) -> None:
+    """Hold a lock that stands in the ledger's way."""
+    table = sql.Identifier(ANY_LOCK[fault.pick % len(ANY_LOCK)])
+    with contextlib.suppress(psycopg.Error):
+        async with await psycopg.AsyncConnection.connect(
+            house.servers["postgres"].url, connect_timeout=2
+        ) as connection:
+            await connection.execute("SET lock_timeout = '3s'")
+            await connection.execute(
+                sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(table)
+            )
+            await asyncio.sleep(fault.for_s)
+
+
+async def in_recovery(house: House, fault: Fault) -> None:
+    """Kill a backend: PostgreSQL ends all others and recovers, refusing everyone meanwhile."""
+    children = _children(house.servers["postgres"].pid)
+    if children:
+        _signal(children[fault.pick % len(children)], signal.SIGKILL)
+
+
+# -- the provider ------------------------------------------------------------------------------
+
+
+async def wallet_empty(house: House, fault: Fault) -> None:
+    """Fill the wallet from which phones on …907 are paid, after it stood empty for a while."""
+    await asyncio.sleep(fault.for_s)
+    await house.tell_provider("/wallet", {"amount": 10_000})
+
+
+async def logged_out(house: House, fault: Fault) -> None:
+    """Forget all logins, refuse the next orders' tokens, and fail some logins."""
+    faults = {"revoke_tokens": True, "failing_logins": fault.pick % 3}
+    await house.tell_provider("/faults", {**faults, "unauthorized": fault.pick % 4})
+
+
+# -- details -----------------------------------------------------------------------------------
+
+
+async def _one_of(house: House, fault: Fault) -> int | None:
+    pids = [row.pid for row in await house.replicas(fault.target) if row.pid]
+    return pids[fault.pick % len(pids)] if pids else None
+
+
+async def _pids(house: House, fault: Fault) -> list[int]:
+    if fault.target in SERVERS:
+        pid = house.servers[fault.target].pid
+        return [pid, *_children(pid)]
+    pid_of_one = await _one_of(house, fault)
+    return [pid_of_one] if pid_of_one else []
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:  # noqa: PTH123 - a kernel file
+            return [int(child) for child in file.read().split()]
+    except OSError:
+        return []
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+async def _revive(house: House, name: str) -> None:
+    server = house.servers[name]
+
+    def bring_back() -> None:
+        if not server.lives():
+            server.revive()
+
+    await house.in_thread(bring_back)
+
+
+async def _with_valkey(
+    house: House, fault: Fault, make: Callable[[Client, str], Callable[[], object]]
+) -> None:
+    url = house.servers[fault.target].url
+    client: Client = Redis.from_url(url, socket_timeout=5, socket_connect_timeout=2)
+    try:
+        undo = await asyncio.to_thread(make, client, url)
+    except (RedisError, OSError):
+        return  # it is down already
+    await asyncio.sleep(fault.for_s)
+
+    async def undone() -> bool:
+        try:
+            await asyncio.to_thread(undo)
+        except (RedisError, OSError):
+            return not house.servers[fault.target].lives()
+        return True
+
+    await until(undone, within_s=BACK_S_MAX)
+    client.close()
+
+
+def _limit_memory(client: Client, _url: str) -> Callable[[], object]:
+    before = client.config_get("maxmemory")
+    client.config_set("maxmemory", LITTLE)
+    return lambda: client.config_set("maxmemory", before["maxmemory"])
+
+
+def _follow_nobody(client: Client, _url: str) -> Callable[[], object]:
+    client.replicaof("127.0.0.1", "1")
+    return lambda: client.replicaof("NO", "ONE")
+
+
+def _run_for_ever(client: Client, url: str) -> Callable[[], object]:
+    client.config_set("busy-reply-threshold", "100")
+    runner = Redis.from_url(url, socket_timeout=1)
+    with contextlib.suppress(RedisError):
+        runner.eval(BUSY_SCRIPT, 0)
+    runner.close()
+
+    def end() -> None:
+        with contextlib.suppress(RedisError):
+            client.script_kill()
+        client.ping()
+
+    return end
+
+
+MAKERS: Final[Mapping[str, Make]] = {
+    **dict.fromkeys(NETWORK, weather),
+    "kill": kill,
+    "kill_supervisor": kill_supervisor,
+    "stop": stop,
+    "term": term,
+    "restart": restart,
+    "scale": scale,
+    "clock": clock,
+    "full_disk": full_disk,
+    "out_of_memory": out_of_memory,
+    "read_only": read_only,
+    "busy": busy,
+    "no_connections": no_connections,
+    "locked": locked,
+    "in_recovery": in_recovery,
+    "wallet_empty": wallet_empty,
+    "logged_out": logged_out,
+}
+assert set(MAKERS) == set(KINDS), "every kind that is drawn can be made"

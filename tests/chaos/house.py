@@ -1,0 +1,289 @@
+"""The system under attack: its servers, its provider, a link between any two parts, `topup up`."""
+
+import asyncio
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+
+from ops.embedded import Running
+from ops.errors import CommandFailed
+from ops.ports import free_port
+from ops.supervisor.control import List, Request, Scale, ask
+from ops.supervisor.folder import Folder, read_assignments
+from ops.supervisor.replica import Row
+from tests.chaos.links import Address, Link
+from tests.chaos.schedule import LINKS, SERVERS
+
+ROOT: Final = Path(__file__).parents[2]
+READY_S_MAX: Final = 90.0
+END_S_MAX: Final = 120.0
+SETTINGS: Final = {
+    "DATABASE_POOL_SIZE": "20",
+    "DELIVER_BEFORE": "1m",
+    "DRAIN_TIMEOUT": "20s",
+    "LATCOM_TIMEOUT": "2s",
+    "LATCOM_TOKEN_LIFE": "30s",
+    "LOG_LEVEL": "INFO",
+    "RATE_LIMIT_PER_MINUTE": "1000000",
+    "STALL": "3s",
+}
+"""Short where something is waited for, so that minutes hold as much as hours would."""
+
+
+class House:
+    """Everything that a run attacks; `kinds` is what the provider can do: dedupes, inquiry."""
+
+    def __init__(self, folder: Path, *, kinds: Sequence[str], latency: str = "20-120") -> None:
+        self.folder = folder
+        self.servers: dict[str, Running] = {}
+        self.links: dict[str, Link] = {}
+        self.public_port = free_port()
+        self._modes = {f"SANDBOX_{kind.upper()}": "on" for kind in kinds}
+        self._latency = latency
+        self._provider = {"PORT": str(free_port()), "SANDBOX_BOOK": str(folder / "provider.book")}
+        self._access = {
+            name: secrets.token_hex(8)
+            for name in (
+                "LATCOM_USERNAME", "LATCOM_PASSWORD", "LATCOM_DIST_API", "LATCOM_USER_UID"
+            )
+        }  # fmt: skip
+        self._ports: dict[str, int] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        # one thread for all servers: the kernel ends each with the thread that started it
+        self._thread = ThreadPoolExecutor(1)
+        self.session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        """Start everything and wait until topups are taken."""
+        self.folder.mkdir(parents=True)
+        (self.folder / "clocks").mkdir()
+        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        self.servers = {
+            "valkey": await self.in_thread(partial(Running.valkey, self.folder / "valkey")),
+            "valkey-limits": await self.in_thread(
+                partial(Running.valkey, self.folder / "limits", volatile=True)
+            ),
+            "postgres": await self.in_thread(partial(Running.postgres, self.folder / "postgres")),
+        }
+        self._start("provider", "sandbox", {**self._provider, "SANDBOX_LATENCY": self._latency})
+        for name in LINKS:
+            self.links[name] = Link(name, partial(self._upstream, name))
+            await self.links[name].open()
+        await self.start_supervisor()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End everything, politely where that works."""
+        for link in self.links.values():
+            link.heal()
+        for name in ("supervisor", "provider"):
+            await self.in_thread(partial(self._stop, name))
+        for link in self.links.values():
+            await link.close()
+        for name in SERVERS:
+            if name in self.servers:
+                await self.in_thread(self.servers[name].stop)
+        await self.session.close()
+        self._thread.shutdown()
+
+    # -- the supervisor ------------------------------------------------------------------------
+
+    async def start_supervisor(self) -> None:
+        """Start `topup up` and wait until its public port answers."""
+        self._start("supervisor", "tests.chaos.supervisor", self._environment())
+
+        async def answers() -> bool:
+            assert self._processes["supervisor"].poll() is None, self.said("supervisor")
+            try:
+                status, _ = await self.get("/health")
+            except (aiohttp.ClientError, TimeoutError, OSError):
+                return False
+            return status == 200
+
+        await until(answers, within_s=READY_S_MAX)
+        self._ports.clear()
+
+    def supervisor(self) -> subprocess.Popen[bytes]:
+        """Return the process."""
+        return self._processes["supervisor"]
+
+    def said(self, name: str) -> str:
+        """Return the last words of a process."""
+        return "\n".join((self.folder / f"{name}.out").read_text().splitlines()[-20:])
+
+    async def replicas(self, service: str | None = None) -> list[Row]:
+        """Return what runs; nothing while no supervisor does."""
+        try:
+            rows = await self._ask(List())
+        except CommandFailed:
+            return []
+        return [row for row in rows if service in (None, row.service)]
+
+    async def scale(self, service: str, count: int) -> None:
+        """Ask for so many replicas."""
+        await self._ask(Scale({service: count}))
+
+    async def _ask(self, request: Request) -> list[Row]:
+        return await asyncio.to_thread(ask, self._data.socket, request)
+
+    async def heal(self) -> None:
+        """Mend links and servers, and fill the provider's wallet."""
+        for link in self.links.values():
+            link.heal()
+        for server in self.servers.values():
+            if not server.lives():
+                await self.in_thread(server.revive)
+        await self.tell_provider("/wallet", {"amount": 100_000})
+
+    # -- talking to it -------------------------------------------------------------------------
+
+    @property
+    def keys(self) -> Mapping[str, str]:
+        """The demo merchant's and the admin's."""
+        return read_assignments(self._data.demo)
+
+    async def get(self, path: str) -> tuple[int, dict[str, Any]]:
+        """Ask the gateways directly, as merchant and admin at once."""
+        headers = {
+            "x-api-key": self.keys.get("TOPUP_API_KEY", ""),
+            "x-admin-key": self.keys.get("TOPUP_ADMIN_KEY", ""),
+        }
+        url = f"http://127.0.0.1:{self.public_port}{path}"
+        timeout = aiohttp.ClientTimeout(total=5)
+        async with self.session.get(url, headers=headers, timeout=timeout) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+    async def queue(self) -> dict[str, Any]:
+        """Return queue-stats; nothing while nobody answers."""
+        try:
+            status, stats = await self.get("/api/admin/queue-stats")
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            return {}
+        return stats if status == 200 else {}
+
+    async def tell_provider(self, path: str, body: Mapping[str, Any]) -> None:
+        """Change how the provider behaves."""
+        url = f"http://127.0.0.1:{self._provider['PORT']}{path}"
+        async with self.session.post(url, json=body) as answer:
+            assert answer.status == 200, await answer.text()
+
+    async def provider_book(self) -> dict[str, Any]:
+        """Return what the provider really did."""
+        url = f"http://127.0.0.1:{self._provider['PORT']}/book"
+        async with self.session.get(url) as answer:
+            book: dict[str, Any] = await answer.json(content_type=None)
+            return book
+
+    async def in_thread(self, act: Callable[[], Any]) -> Any:
+        """Do something that blocks, on the thread that owns the servers."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, act)
+
+    # -- how it is wired -----------------------------------------------------------------------
+
+    @property
+    def _data(self) -> Folder:
+        return Folder(self.folder / "topup")
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **SETTINGS,
+            **self._access,
+            **self._modes,
+            "TOPUP_DATA_DIR": str(self._data.root),
+            "PORT": str(self.public_port),
+            "REDIS_URL": self.servers["valkey"].url,
+            "LIMITER_REDIS_URL": self.servers["valkey-limits"].url,
+            "DATABASE_URL": self.servers["postgres"].url,
+            "LATCOM_URL": self._through("dispatcher-provider", "http://127.0.0.1"),
+            "CHAOS_CLOCKS": str(self.folder / "clocks"),
+            "CHAOS_WAYS": json.dumps(self._ways()),
+        }
+
+    def _ways(self) -> dict[str, dict[str, str]]:
+        valkey, limits = self.servers["valkey"].url, self.servers["valkey-limits"].url
+        peer = "http://127.0.0.1"
+        return {
+            "gateway": {
+                "REDIS_URL": self._through("gateway-valkey", valkey),
+                "RATELIMITER_URL": self._through("gateway-ratelimiter", peer),
+                "LEDGER_URL": self._through("gateway-ledger", peer),
+            },
+            "ratelimiter": {"LIMITER_REDIS_URL": self._through("ratelimiter-limits", limits)},
+            "dispatcher": {"REDIS_URL": self._through("dispatcher-valkey", valkey)},
+            "ledger": {
+                "REDIS_URL": self._through("ledger-valkey", valkey),
+                "DATABASE_URL": self._through("ledger-postgres", self.servers["postgres"].url),
+            },
+        }
+
+    def _through(self, link: str, url: str) -> str:
+        """Return the URL with the link's port in the place of the real one."""
+        parts = urlsplit(url)
+        user, at, _ = parts.netloc.rpartition("@")
+        return urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{self.links[link].port}"))
+
+    async def _upstream(self, link: str) -> Address:
+        """Return where a link leads; services' ports are other ones after a restart."""
+        match link.partition("-")[2]:
+            case "gateway":
+                return "127.0.0.1", self.public_port
+            case "provider":
+                return "127.0.0.1", int(self._provider["PORT"])
+            case "valkey" | "postgres" | "limits" as server:
+                name = "valkey-limits" if server == "limits" else server
+                return "127.0.0.1", urlsplit(self.servers[name].url).port or 0
+            case service:
+                if service not in self._ports:
+                    rows = await self.replicas(service)
+                    if not rows or rows[0].port is None:
+                        raise ConnectionRefusedError(service)
+                    self._ports[service] = rows[0].port
+                return "127.0.0.1", self._ports[service]
+
+    def forget_ports(self) -> None:
+        """Look services' ports up again."""
+        self._ports.clear()
+
+    def _start(self, name: str, module: str, environ: Mapping[str, str]) -> None:
+        with (self.folder / f"{name}.out").open("ab") as out:
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, "-m", module],
+                cwd=ROOT,
+                env={**os.environ, **self._access, **self._modes, **SETTINGS, **environ},
+                stdout=out,
+                stderr=out,
+            )
+
+    def _stop(self, name: str) -> None:
+        process = self._processes.get(name)
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(END_S_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+async def until(
+    look: Callable[[], Awaitable[bool]], *, within_s: float, each_s: float = 0.1
+) -> None:
+    """Look again and again until it is true.
+
+    Raises:
+        TimeoutError: it was not within the time.
+    """
+    async with asyncio.timeout(within_s):
+        while not await look():  # noqa: ASYNC110 - what is looked at is another process
+            await asyncio.sleep(each_s)

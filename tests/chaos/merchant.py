@@ -1,0 +1,154 @@
+"""A merchant who sells at a constant rate, repeats with its keys until it knows, and logs all."""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+
+ANSWER_S_MAX: Final = 6.0
+PAUSE_S: Final = (0.1, 1.5)
+WATCHED_ONE_IN: Final = 10
+WATCH_EACH_S: Final = 1.0
+ACCEPTED: Final = (200, 202)
+TOLD_NO: Final = frozenset({400, 401, 403, 404, 405, 413, 415, 422})
+SHARES: Final = {"901": 20, "902": 20, "903": 4, "904": 6, "905": 6, "906": 4, "908": 4, "909": 2}
+"""The provider's tricks by the phone's last digits, and how many of a thousand sales get them.
+
+…907 empties the wallet and holds the lane: only the fault of that name sells one.
+"""
+ENDLESS: Final = {"dedupes": frozenset({"906", "908"})}
+"""Tricks that never end where the provider is only ever asked again in the same way."""
+
+
+class Sale(msgspec.Struct, frozen=True):
+    """One thing to sell, under a key of the merchant's own."""
+
+    key: str
+    phone: str
+    amount: int  # whole pesos
+
+
+class Line(msgspec.Struct, frozen=True, array_like=True):
+    """One line of the merchant's log."""
+
+    at_ms: int
+    key: str
+    what: str  # asked, answered, unanswered, watched
+    status: int = 0
+    topup_id: str | None = None
+    state: str | None = None
+
+
+def sales(seed: int, count: int, *, provider: str) -> Iterator[Sale]:
+    """Yield what is sold: always the same for a seed and a kind of provider."""
+    chance = random.Random(seed)
+    endless = ENDLESS.get(provider, frozenset())
+    shares = {ending: share for ending, share in SHARES.items() if ending not in endless}
+    tricks = [ending for ending, share in shares.items() for _ in range(share)]
+    for number in range(count):
+        trick = chance.randrange(1_000)
+        ending = tricks[trick] if trick < len(tricks) else f"{chance.randrange(900):03}"
+        yield Sale(f"{seed}-{number}", f"5566374{ending}", chance.choice((10, 20, 30, 55, 100)))
+
+
+class Merchant:
+    """Sells through a URL that may fail in every way; its log is on disk before it goes on."""
+
+    def __init__(self, url: str, api_key: str, log: Path) -> None:
+        self.lines: list[Line] = []
+        self._url = url
+        self._headers = {"x-api-key": api_key}
+        self._log = log.open("ab")
+        self._encode = msgspec.json.Encoder().encode
+        self._chance = random.Random()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=10),
+            timeout=aiohttp.ClientTimeout(total=ANSWER_S_MAX),
+        )
+        self.open_sales = 0
+
+    async def sell(self, what: Sequence[Sale], *, per_s: float) -> None:
+        """Begin each sale when it is due, whatever became of the others; return when all know."""
+        begun = time.monotonic()
+        async with asyncio.TaskGroup() as tasks:
+            for number, sale in enumerate(what):
+                await asyncio.sleep(max(begun + number / per_s - time.monotonic(), 0))
+                tasks.create_task(self.sell_one(sale, watch=number % WATCHED_ONE_IN == 0))
+
+    async def sell_one(self, sale: Sale, *, watch: bool = False) -> None:
+        """Repeat the sale under its key until it is accepted, or told a definite no."""
+        self.open_sales += 1
+        topup_id = None
+        while topup_id is None:
+            self._note(sale, "asked")
+            status, body = await self._post(sale)
+            if status in ACCEPTED:
+                topup_id = body["topup_id"]
+                self._note(sale, "answered", status, topup_id, body["status"])
+            elif status in TOLD_NO:
+                self._note(sale, "answered", status)
+                break
+            else:
+                self._note(sale, "unanswered", status)
+                await asyncio.sleep(self._chance.uniform(*PAUSE_S))
+        self.open_sales -= 1
+        if watch and topup_id is not None:
+            await self._watch(sale, topup_id)
+
+    async def look(self, topup_id: str) -> str | None:
+        """Ask for a topup's status; None: no answer."""
+        try:
+            async with self._session.get(
+                f"{self._url}/api/enviadespensa/topups/{topup_id}", headers=self._headers
+            ) as answer:
+                body: dict[str, Any] = await answer.json(content_type=None)
+                return body["status"] if answer.status in ACCEPTED else None
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError):
+            return None
+
+    async def close(self) -> None:
+        """Let go of the connections and the log."""
+        await self._session.close()
+        self._log.close()
+
+    async def _watch(self, sale: Sale, topup_id: str) -> None:
+        """Look at it a while longer than its end: what is final must stay so."""
+        looks_after_end = 2
+        while looks_after_end:
+            await asyncio.sleep(WATCH_EACH_S)
+            state = await self.look(topup_id)
+            if state is None:
+                continue
+            self._note(sale, "watched", 200, topup_id, state)
+            if state in ("succeeded", "failed", "unresolved"):
+                looks_after_end -= 1
+
+    async def _post(self, sale: Sale) -> tuple[int, dict[str, Any]]:
+        """Return status and body; 0 where no answer came that can be read."""
+        try:
+            async with self._session.post(
+                f"{self._url}/api/enviadespensa/topup",
+                json={"phone": sale.phone, "amount": sale.amount, "provider": "LATCOM"},
+                headers={**self._headers, "idempotency-key": sale.key},
+            ) as answer:
+                return answer.status, await answer.json(content_type=None)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            return 0, {}
+
+    def _note(
+        self,
+        sale: Sale,
+        what: str,
+        status: int = 0,
+        topup_id: str | None = None,
+        state: str | None = None,
+    ) -> None:
+        line = Line(time.time_ns() // 1_000_000, sale.key, what, status, topup_id, state)
+        self.lines.append(line)
+        self._log.write(self._encode(line) + b"\n")
+        self._log.flush()

@@ -1,0 +1,50 @@
+"""One replica as chaos runs it: the service itself, behind links of its own, on a clock that jumps.
+
+`CHAOS_WAYS` (JSON: service → variable → value) tells each service its own way to its servers;
+`CHAOS_CLOCKS` is a folder where a file named for an instance holds by how many ms its clock is off.
+"""
+
+import json
+import os
+import runpy
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+LOOK_S: Final = 0.1
+
+
+def main() -> None:
+    """Become the service that the instance id names."""
+    instance = os.environ["INSTANCE_ID"]
+    service = instance.rpartition("-")[0]
+    os.environ |= json.loads(os.environ["CHAOS_WAYS"]).get(service, {})
+    _let_the_clock_jump(Path(os.environ["CHAOS_CLOCKS"]) / instance)
+    module = f"services.{service}"
+    sys.argv = [module]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _let_the_clock_jump(file: Path) -> None:
+    """Shift the wall clock, and never the monotonic one, as a correction of the time does."""
+    true_ns = time.time_ns
+    ahead_ns = 0
+
+    def watch() -> None:
+        nonlocal ahead_ns
+        while True:
+            try:
+                ahead_ns = int(file.read_text()) * 1_000_000
+            except (OSError, ValueError):
+                ahead_ns = 0
+            time.sleep(LOOK_S)
+
+    threading.Thread(target=watch, daemon=True).start()
+    time.time_ns = lambda: true_ns() + ahead_ns
+    time.time = lambda: time.time_ns() / 1e9
+
+
+if __name__ == "__main__":
+    main()

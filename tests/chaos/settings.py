@@ -1,0 +1,95 @@
+"""What a run is told: SEED, TOPUPS, MINUTES, FAULTS and how often; each wrong value is named."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from tests.chaos.schedule import KINDS
+
+PROVIDERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "neither": (),
+    "inquiry": ("inquiry",),
+    "dedupes": ("dedupes",),
+}
+SEED_MAX: Final = 1 << 32
+
+
+class WrongSetting(ValueError):
+    """A variable cannot be read; the text is the one line to print."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """One run."""
+
+    seed: int
+    topups: int
+    length_s: float
+    each_s: float  # a fault each so many seconds, on average
+    faults: tuple[str, ...]
+    provider: str
+
+    @property
+    def provider_kinds(self) -> tuple[str, ...]:
+        """What the provider can do besides paying."""
+        return PROVIDERS[self.provider]
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    """Return the run's settings; a seed of its own where none is given.
+
+    Raises:
+        WrongSetting: names the variable, its problem and an example.
+    """
+    seed = _seed(environ.get("SEED") or str(secrets.randbelow(SEED_MAX)))
+    minutes = _number("MINUTES", environ, "3", above=0.0)
+    topups = int(_number("TOPUPS", environ, str(int(minutes * 6_000)), above=0.0))
+    provider = environ.get("PROVIDER") or sorted(PROVIDERS)[seed % len(PROVIDERS)]
+    if provider not in PROVIDERS:
+        known = ", ".join(PROVIDERS)
+        raise WrongSetting(f"PROVIDER is {provider!r}, not one of {known}; for example neither")
+    return Settings(
+        seed=seed,
+        topups=topups,
+        length_s=minutes * 60,
+        each_s=_number("EACH", environ, "4", above=0.0),
+        faults=_faults(environ.get("FAULTS") or "all"),
+        provider=provider,
+    )
+
+
+def _seed(text: str) -> int:
+    """Read a number, or the digest of a commit."""
+    try:
+        return int(text, 10) if text.isdigit() else int(text[:8], 16)
+    except ValueError:
+        raise WrongSetting(
+            f"SEED is {text!r}, neither a number nor hexadecimal; for example SEED=42"
+        ) from None
+
+
+def _faults(text: str) -> tuple[str, ...]:
+    if text == "all":
+        return tuple(KINDS)
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    wrong = [name for name in names if name not in KINDS]
+    if wrong or not names:
+        known = ", ".join(KINDS)
+        raise WrongSetting(
+            f"FAULTS holds {(wrong or [''])[0]!r}, known are {known}; for example FAULTS=kill,cut"
+        )
+    return names
+
+
+def _number(name: str, environ: Mapping[str, str], default: str, *, above: float) -> float:
+    text = environ.get(name) or default
+    try:
+        value = float(text)
+    except ValueError:
+        value = above
+    if not above < value < float("inf"):
+        raise WrongSetting(
+            f"{name} is {text!r}, not a number above 0; for example {name}={default}"
+        )
+    return value

@@ -1,0 +1,193 @@
+"""What each of four independent witnesses says: merchant, provider, PostgreSQL, streams."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import psycopg
+from redis import Redis
+
+from tests.chaos.merchant import Line, Sale
+
+PREFIX: Final = "topup:{0}:"
+LANE: Final = f"{PREFIX}requests:LATCOM"
+OUTCOMES: Final = f"{PREFIX}outcomes"
+PAGE: Final = 1_000
+Client = Any
+"""redis-py's own types make each reply a union of everything it may be."""
+
+
+class Told(msgspec.Struct, kw_only=True):
+    """What the merchant heard of one sale."""
+
+    sale: Sale
+    ids: list[str] = []
+    refused: bool = False
+    asked: int = 0
+    states: list[str] = []  # in the order in which they were heard
+    at_last: str | None = None  # when everything was at rest
+
+
+class Paid(msgspec.Struct, frozen=True, kw_only=True):
+    """What the provider did under one reference."""
+
+    asked: int
+    paid: int
+    refused: int
+    amount_cents: int
+
+
+class Booked(msgspec.Struct, frozen=True, kw_only=True):
+    """What PostgreSQL has of one topup; `balance` is what its postings come to, by account."""
+
+    key: str | None
+    amount_minor: int
+    status: str
+    outcomes: list[tuple[int, str, str | None]]
+    balance: dict[str, int]
+
+
+class Streams(msgspec.Struct, frozen=True, kw_only=True):
+    """What Valkey has: records' states, entries, and what is still open at rest."""
+
+    records: dict[str, str]
+    requested: set[str]
+    outcomes: dict[str, list[str]]
+    counters: dict[str, int]
+    pending: dict[str, int]
+    parked: list[str]
+    lanes: dict[str, dict[str, Any]]
+    dead: list[dict[str, str]]
+    settled_ms: dict[str, int]
+    accepted_ms: dict[str, int]
+
+
+class Sources(msgspec.Struct, frozen=True, kw_only=True):
+    """All four."""
+
+    merchant: dict[str, Told]
+    provider: dict[str, Paid]
+    ledger: dict[str, Booked]
+    streams: Streams
+
+
+def merchant_says(sold: Iterable[Sale], lines: Iterable[Line]) -> dict[str, Told]:
+    """Return what was heard of each sale, by key."""
+    told = {sale.key: Told(sale=sale) for sale in sold}
+    for line in lines:
+        heard = told[line.key]
+        if line.what == "asked":
+            heard.asked += 1
+        elif line.what in ("answered", "watched"):
+            if line.topup_id is None:
+                heard.refused = True
+            elif line.topup_id not in heard.ids:
+                heard.ids.append(line.topup_id)
+            if line.state is not None:
+                heard.states.append(line.state)
+    return told
+
+
+def provider_says(book: Mapping[str, Any]) -> dict[str, Paid]:
+    """Return the book by our reference."""
+    return {
+        reference: Paid(
+            asked=entry["asked"],
+            paid=entry["paid"],
+            refused=entry["refused"],
+            amount_cents=round(float(entry["amount"]) * 100),
+        )
+        for reference, entry in book["references"].items()
+    }
+
+
+def ledger_says(url: str) -> dict[str, Booked]:
+    """Return every topup in the books, by id."""
+    with psycopg.connect(url) as connection:
+        outcomes: dict[str, list[tuple[int, str, str | None]]] = {}
+        for topup_id, *outcome in connection.execute(
+            "SELECT topup_id::text, seq, state, reason FROM outcomes ORDER BY topup_id, seq"
+        ):
+            outcomes.setdefault(topup_id, []).append((outcome[0], outcome[1], outcome[2]))
+        balances: dict[str, dict[str, int]] = {}
+        for topup_id, debit, credit, amount in connection.execute(
+            "SELECT topup_id::text, debit, credit, amount_minor FROM postings"
+        ):
+            balance = balances.setdefault(topup_id, {})
+            balance[debit] = balance.get(debit, 0) - amount
+            balance[credit] = balance.get(credit, 0) + amount
+        return {
+            topup_id: Booked(
+                key=key,
+                amount_minor=amount,
+                status=status,
+                outcomes=outcomes.get(topup_id, []),
+                balance={name: net for name, net in balances.get(topup_id, {}).items() if net},
+            )
+            for topup_id, key, amount, status in connection.execute(
+                "SELECT topup_id::text, reference, amount_minor, status FROM topups"
+            )
+        }
+
+
+def streams_say(url: str) -> Streams:
+    """Return what Valkey has."""
+    client = open_valkey(url)
+    requested: set[str] = set()
+    accepted_ms: dict[str, int] = {}
+    for _, fields in entries(client, LANE):
+        requested.add(fields["id"])
+        accepted_ms[fields["id"]] = int(fields["at"])
+    outcomes: dict[str, list[str]] = {}
+    settled_ms: dict[str, int] = {}
+    for entry, fields in entries(client, OUTCOMES):
+        outcomes.setdefault(fields["id"], []).append(fields["state"])
+        settled_ms.setdefault(fields["id"], int(entry.partition("-")[0]))
+    keys = list(client.scan_iter(f"{PREFIX}record:*", count=PAGE))
+    found = Streams(
+        records={
+            key.rpartition(":")[2]: state
+            for key, state in zip(keys, _states(client, keys), strict=True)
+        },
+        requested=requested,
+        outcomes=outcomes,
+        counters={name: int(n) for name, n in client.hgetall(f"{PREFIX}counters").items()},
+        pending={
+            f"{stream} {group['name']}": group["pending"] + (group["lag"] or 0)
+            for stream in (LANE, OUTCOMES)
+            for group in client.xinfo_groups(stream)
+        },
+        parked=client.zrange(f"{PREFIX}waiting", 0, -1),
+        lanes={
+            name: msgspec.json.decode(lane)
+            for name, lane in client.hgetall(f"{PREFIX}lanes").items()
+        },
+        dead=[fields for _, fields in entries(client, f"{PREFIX}dead")],
+        settled_ms=settled_ms,
+        accepted_ms=accepted_ms,
+    )
+    client.close()
+    return found
+
+
+def open_valkey(url: str) -> Client:
+    """Return a client that gives text."""
+    return Redis.from_url(url, decode_responses=True)
+
+
+def entries(client: Client, stream: str) -> Iterable[tuple[str, dict[str, str]]]:
+    """Yield all of a stream, a page at a time."""
+    after = "-"
+    while page := client.xrange(stream, after, "+", count=PAGE):
+        yield from page
+        after = f"({page[-1][0]}"
+
+
+def _states(client: Client, keys: Sequence[str]) -> list[str]:
+    states: list[str] = []
+    for start in range(0, len(keys), PAGE):
+        pipe = client.pipeline(transaction=False)
+        for key in keys[start : start + PAGE]:
+            pipe.hget(key, "state")
+        states += pipe.execute()
+    return states

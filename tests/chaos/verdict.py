@@ -1,0 +1,112 @@
+"""The verdict of a run: one table that a sceptic accepts, and the story of each violation."""
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.chaos.run import Happened, Told
+from tests.chaos.schedule import KILLS, NETWORK
+from tests.chaos.story import story
+from tests.chaos.verifier import COLUMNS, Violation, losing_sales
+
+SLOTS: Final = 20
+REPLICAS_MAX: Final = 5
+STORIES_MAX: Final = 3
+
+
+def print_verdict(told: Told, console: Console) -> bool:
+    """Print it; return whether everything held."""
+    violations = [*told.violations, *_too_much_is_unresolved(told)]
+    console.print(_figures(told, violations))
+    console.print(_recoveries(told))
+    for violation in violations[:20]:
+        console.print(f"✗ {violation.column}: {violation.whose}: {violation.seen}", style="red")
+    for whose in list(dict.fromkeys(v.whose for v in violations))[:STORIES_MAX]:
+        for line in story(told, whose):
+            console.print(line, markup=False, highlight=False)
+    verdict = "nothing lost, nothing paid twice" if not violations else "BROKEN"
+    style = "bold green" if not violations else "bold red"
+    console.print(f"{verdict} (SEED={told.settings.seed})", style=style)
+    return not violations
+
+
+def _figures(told: Told, violations: Sequence[Violation]) -> Table:
+    ended = Counter(heard.at_last for heard in told.sources.merchant.values())
+    broken = Counter(violation.column for violation in violations)
+    kinds = Counter(one.fault.kind for one in told.happened)
+    rows = {
+        "sold by": f"a provider that can do: {told.settings.provider}",
+        "took": f"{told.took_s:.0f} s, {len(told.happened)} faults",
+        "process kills": sum(kinds[kind] for kind in KILLS),
+        "network faults": sum(kinds[kind] for kind in NETWORK),
+        "accepted": sum(bool(heard.ids) for heard in told.sources.merchant.values()),
+        "succeeded": ended["succeeded"],
+        "failed": ended["failed"],
+        "unresolved": f"{ended['unresolved']} (at most {_unresolved_max(told)})",
+        **{column: broken[column] for column in COLUMNS},
+    }
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in rows.items():
+        table.add_row(name, str(value))
+    return table
+
+
+def _unresolved_max(told: Told) -> int:
+    """Return how many may be left in doubt: lost answers, and what was in flight in the killed."""
+    if told.settings.provider_kinds:
+        return 0
+    dying = sum(
+        one.fault.target == "dispatcher" and one.fault.kind in ("kill", "stop")
+        for one in told.happened
+    )
+    dying += REPLICAS_MAX * sum(one.fault.kind in KILLS - {"kill"} for one in told.happened)
+    cut = sum(one.fault.target == "dispatcher-provider" for one in told.happened)
+    return losing_sales(told.sources) + SLOTS * (dying + REPLICAS_MAX * cut)
+
+
+def _too_much_is_unresolved(told: Told) -> list[Violation]:
+    unresolved = sum(h.at_last == "unresolved" for h in told.sources.merchant.values())
+    most = _unresolved_max(told)
+    if unresolved <= most:
+        return []
+    return [Violation("told wrong", "unresolved", f"{unresolved} in doubt, at most {most} may be")]
+
+
+def _recoveries(told: Told) -> Table:
+    """Tell how long after each kind of fault the next new topup was paid."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("after", "times", "alone", "p50 s", "max s"):
+        table.add_column(column, justify="left" if column == "after" else "right")
+    settled = sorted(
+        (told.sources.streams.accepted_ms[topup_id], at_ms)
+        for topup_id, at_ms in told.sources.streams.settled_ms.items()
+        if topup_id in told.sources.streams.accepted_ms
+    )
+    times = Counter(_name(one) for one in told.happened)
+    found: dict[str, list[float]] = {}
+    for one in told.happened:
+        first = min(
+            (at_ms for accepted_ms, at_ms in settled if accepted_ms >= one.to_ms), default=0
+        )
+        if first and _is_alone(one, first, told.happened):
+            found.setdefault(_name(one), []).append((first - one.to_ms) / 1_000)
+    for name in sorted(times):
+        seconds = found.get(name, [])
+        figures = (f"{median(seconds):.1f}", f"{max(seconds):.1f}") if seconds else ("-", "-")
+        table.add_row(name, str(times[name]), str(len(seconds)), *figures)
+    return table
+
+
+def _name(one: Happened) -> str:
+    return f"{one.fault.kind} {one.fault.target}"
+
+
+def _is_alone(one: Happened, until_ms: int, happened: Sequence[Happened]) -> bool:
+    return not any(
+        other is not one and other.from_ms <= until_ms and other.to_ms >= one.from_ms
+        for other in happened
+    )

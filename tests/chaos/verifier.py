@@ -1,0 +1,190 @@
+"""Holds the four witnesses against each other: each invariant of docs/protocol.md, as pure code."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from decimal import ROUND_HALF_UP, Decimal
+from itertools import pairwise
+from typing import Final
+
+import msgspec
+
+from tests.chaos.sources import Booked, Paid, Sources, Streams, Told
+
+LOSES_ANSWERS: Final = ("903", "904", "905", "906", "908")
+TAXED_FROM: Final = 30
+TAX: Final = Decimal("1.16")
+SETTLED: Final = ("succeeded", "failed", "unresolved")
+BALANCES: Final = {
+    "succeeded": {"available": -1, "charged": 1, "cost": -1, "payable": 1},
+    "failed": {},
+    "unresolved": {"available": -1, "limbo": 1},
+}
+"""What a topup's postings must come to, in amounts of it: written once more here, on purpose."""
+
+
+class Violation(msgspec.Struct, frozen=True, order=True):
+    """One broken promise: its column in the verdict, whose it is, and what was seen."""
+
+    column: str
+    whose: str  # a topup's id, else a merchant's key, else a part of the system
+    seen: str
+
+
+COLUMNS: Final = (
+    "lost", "paid twice", "told wrong", "never asked for", "changed its end", "out of balance",
+    "not at rest",
+)  # fmt: skip
+
+
+def verify(sources: Sources) -> list[Violation]:
+    """Return every violation of every invariant; none is the only good answer."""
+    return sorted({found for check in CHECKS for found in check(sources)})
+
+
+def losing_sales(sources: Sources) -> int:
+    """Return for how many sales the provider's own tricks lose the answer."""
+    return sum(told.sale.phone.endswith(LOSES_ANSWERS) for told in sources.merchant.values())
+
+
+def _nothing_is_lost(sources: Sources) -> Iterator[Violation]:
+    for key, told in sources.merchant.items():
+        if not told.ids and not told.refused and told.asked:
+            yield Violation("lost", key, "the merchant never heard what became of it")
+        for topup_id in told.ids:
+            if topup_id not in sources.ledger:
+                yield Violation("lost", topup_id, f"accepted for {key}, not in the ledger")
+            if topup_id not in sources.streams.requested:
+                yield Violation("lost", topup_id, f"accepted for {key}, not on the stream")
+    for topup_id, booked in sources.ledger.items():
+        if topup_id not in sources.streams.outcomes and booked.status in SETTLED:
+            yield Violation(
+                "lost", topup_id, f"booked as {booked.status}, no outcome on the stream"
+            )
+
+
+def _one_key_is_one_topup(sources: Sources) -> Iterator[Violation]:
+    ids_of: dict[str | None, set[str]] = {}
+    for topup_id, booked in sources.ledger.items():
+        ids_of.setdefault(booked.key, set()).add(topup_id)
+    for key, told in sources.merchant.items():
+        ids = ids_of.get(key, set()) | set(told.ids)
+        if len(ids) > 1:
+            yield Violation("paid twice", key, f"is {len(ids)} topups: {', '.join(sorted(ids))}")
+
+
+def _nothing_is_paid_twice(sources: Sources) -> Iterator[Violation]:
+    for topup_id, paid in sources.provider.items():
+        if paid.paid > 1:
+            yield Violation("paid twice", topup_id, f"paid {paid.paid} times by the provider")
+
+
+def _nothing_comes_from_nowhere(sources: Sources) -> Iterator[Violation]:
+    for topup_id, booked in sources.ledger.items():
+        told = sources.merchant.get(booked.key or "")
+        if told is None or not told.asked:
+            yield Violation("never asked for", topup_id, f"booked under {booked.key}")
+        elif booked.amount_minor != told.sale.amount * 100:
+            yield Violation("told wrong", topup_id, f"booked as {booked.amount_minor} cents")
+    for topup_id, paid in sources.provider.items():
+        if paid.asked and topup_id not in sources.ledger:
+            yield Violation("never asked for", topup_id, "the provider was asked, the ledger not")
+
+
+def _what_is_told_is_true(sources: Sources) -> Iterator[Violation]:
+    for told in sources.merchant.values():
+        for topup_id in told.ids:
+            paid = sources.provider.get(topup_id)
+            booked = sources.ledger.get(topup_id)
+            yield from _is_true(topup_id, told, paid, booked)
+
+
+def _is_true(
+    topup_id: str, told: Told, paid: Paid | None, booked: Booked | None
+) -> Iterator[Violation]:
+    times = paid.paid if paid else 0
+    if told.at_last == "failed" and times:
+        yield Violation("told wrong", topup_id, "told failed, and the provider paid it")
+    if told.at_last == "succeeded" and not times:
+        yield Violation("told wrong", topup_id, "told succeeded, and the provider never paid it")
+    if told.at_last not in SETTLED:
+        yield Violation("not at rest", topup_id, f"still {told.at_last}")
+    if booked is not None and booked.status != told.at_last:
+        yield Violation("told wrong", topup_id, f"told {told.at_last}, booked {booked.status}")
+    if paid and times == 1 and paid.amount_cents != _wire_cents(told.sale.amount):
+        yield Violation("told wrong", topup_id, f"paid {paid.amount_cents} cents on the wire")
+
+
+def _an_end_is_an_end(sources: Sources) -> Iterator[Violation]:
+    for key, told in sources.merchant.items():
+        heard = [*told.states, told.at_last]
+        for before, after in pairwise(heard):
+            if before in ("succeeded", "failed") and after != before:
+                yield Violation("changed its end", key, f"{before}, then {after}")
+            if before == "unresolved" and after not in SETTLED:
+                yield Violation("changed its end", key, f"{before}, then {after}")
+    for topup_id, booked in sources.ledger.items():
+        states = [state for _, state, _ in booked.outcomes]
+        if len(states) > 1 and states[0] != "unresolved":
+            yield Violation("changed its end", topup_id, f"booked as {', then '.join(states)}")
+        if states != sources.streams.outcomes.get(topup_id, []):
+            yield Violation("changed its end", topup_id, "the streams tell of other outcomes")
+
+
+def _the_books_balance(sources: Sources) -> Iterator[Violation]:
+    for topup_id, booked in sources.ledger.items():
+        if booked.status not in BALANCES:
+            continue
+        due = {name: n * booked.amount_minor for name, n in BALANCES[booked.status].items()}
+        if booked.balance != due:
+            yield Violation("out of balance", topup_id, f"{booked.status}: {booked.balance}")
+
+
+def _all_is_conserved(sources: Sources) -> Iterator[Violation]:
+    streams, states = sources.streams, Counter(sources.streams.records.values())
+    booked = Counter(booked.status for booked in sources.ledger.values())
+    for state in ("queued", "active", "waiting", *SETTLED):
+        counted, real = streams.counters.get(state, 0), states.get(state, 0)
+        if counted != real:
+            yield Violation("out of balance", "counters", f"{state}: {counted}, records {real}")
+        if state in SETTLED and real != booked.get(state, 0):
+            yield Violation(
+                "out of balance", "ledger", f"{state}: {booked.get(state, 0)}, records {real}"
+            )
+    if streams.counters.get("accepted", 0) != len(streams.records):
+        yield Violation(
+            "out of balance", "counters", f"accepted {streams.counters.get('accepted')}"
+        )
+
+
+def _nothing_is_left_over(sources: Sources) -> Iterator[Violation]:
+    streams: Streams = sources.streams
+    for name, count in streams.pending.items():
+        if count:
+            yield Violation("not at rest", name, f"{count} entries are not acknowledged")
+    for topup_id in streams.parked:
+        yield Violation("not at rest", topup_id, "parked")
+    for name, lane in streams.lanes.items():
+        if lane["state"] != "open":
+            yield Violation("not at rest", name, f"the lane is {lane['state']}")
+    for copy in streams.dead:
+        yield Violation("told wrong", copy["id"], f"a dead letter: {copy['reason']}")
+
+
+CHECKS: Final[tuple[Callable[[Sources], Iterator[Violation]], ...]] = (
+    _nothing_is_lost,
+    _one_key_is_one_topup,
+    _nothing_is_paid_twice,
+    _nothing_comes_from_nowhere,
+    _what_is_told_is_true,
+    _an_end_is_an_end,
+    _the_books_balance,
+    _all_is_conserved,
+    _nothing_is_left_over,
+)
+
+
+def _wire_cents(pesos: int) -> int:
+    amount = Decimal(pesos)
+    if pesos >= TAXED_FROM:
+        amount = (amount / TAX).quantize(Decimal("0.01"), ROUND_HALF_UP)
+    return int(amount * 100)
