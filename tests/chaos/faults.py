@@ -5,6 +5,7 @@ import contextlib
 import os
 import resource
 import signal
+import subprocess
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -52,11 +53,13 @@ async def kill(house: House, fault: Fault) -> None:
 async def stop(house: House, fault: Fault) -> None:
     """SIGSTOP and SIGCONT: to everyone else it is silent, to itself no time has passed."""
     pids = await _pids(house, fault)
-    for pid in pids:
-        _signal(pid, signal.SIGSTOP)
-    await asyncio.sleep(fault.for_s)
-    for pid in pids:
-        _signal(pid, signal.SIGCONT)
+    try:
+        for pid in pids:
+            _signal(pid, signal.SIGSTOP)
+        await asyncio.sleep(fault.for_s)
+    finally:
+        for pid in pids:
+            _signal(pid, signal.SIGCONT)
 
 
 async def term(house: House, fault: Fault) -> None:
@@ -117,13 +120,10 @@ async def weather(house: House, fault: Fault) -> None:
 async def full_disk(house: House, fault: Fault) -> None:
     """Let no file of the server grow; whom that ends is started again, on what it had."""
     for pid in await _pids(house, fault):
-        with contextlib.suppress(ProcessLookupError):
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        await asyncio.to_thread(_limit_files, pid, 0)
     await asyncio.sleep(fault.for_s)
     for pid in await _pids(house, fault):
-        with contextlib.suppress(ProcessLookupError):
-            unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
+        await asyncio.to_thread(_limit_files, pid, resource.RLIM_INFINITY)
     await _revive(house, fault.target)
 
 
@@ -221,6 +221,17 @@ def _children(pid: int) -> list[int]:
 def _signal(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
+
+
+def _limit_files(pid: int, size: int) -> None:
+    """Bound the files that a process may write, as the user that it runs under."""
+
+    def limit() -> None:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    with contextlib.suppress(OSError, subprocess.SubprocessError):  # it is gone already
+        owner = os.stat(f"/proc/{pid}")  # noqa: PTH116 - a kernel file
+        subprocess.run(["/bin/true"], user=owner.st_uid, preexec_fn=limit, check=True)
 
 
 async def _revive(house: House, name: str) -> None:

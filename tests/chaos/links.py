@@ -117,28 +117,36 @@ class Link:
         answers: bool,
     ) -> None:
         while data := await reader.read(CHUNK):
-            if connection.deaf:
-                continue
-            weather = self._weather if self._is_hit(connection) else Weather.FINE
-            if weather is Weather.ANSWER_LOST and answers:
-                raise ConnectionAbortedError(self.name)
-            if weather is Weather.STALL:
-                await self._moves.wait()
-            elif weather is Weather.DELAY:
-                await asyncio.sleep(SLOW_S)
-            elif weather is Weather.DRIBBLE:
-                data = await _dribble(writer, data)
-            writer.write(data)
-            await writer.drain()
+            if not connection.deaf:
+                await self._deliver(connection, data, writer, answers=answers)
         if connection.deaf:
             raise ConnectionAbortedError(self.name)
         with contextlib.suppress(OSError, RuntimeError):
             writer.write_eof()
 
+    async def _deliver(
+        self, connection: Connection, data: bytes, writer: asyncio.StreamWriter, *, answers: bool
+    ) -> None:
+        weather = self._weather if self._is_hit(connection) else Weather.FINE
+        if weather is Weather.ANSWER_LOST and answers:
+            raise ConnectionAbortedError(self.name)
+        if weather is Weather.STALL:
+            await self._moves.wait()
+        elif weather is Weather.DELAY:
+            await asyncio.sleep(SLOW_S)
+        elif weather is Weather.DRIBBLE:
+            data = await _dribble(writer, data)
+        if writer.transport.is_closing():
+            raise ConnectionAbortedError(self.name)
+        writer.write(data)
+        await writer.drain()
+
 
 async def _dribble(writer: asyncio.StreamWriter, data: bytes) -> bytes:
     """Send the first bytes one at a time; return the rest."""
     for place in range(min(len(data), DRIBBLED)):
+        if writer.transport.is_closing():
+            break
         writer.write(data[place : place + 1])
         await asyncio.sleep(0)
     return data[DRIBBLED:]

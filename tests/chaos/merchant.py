@@ -11,7 +11,10 @@ import aiohttp
 import msgspec
 
 ANSWER_S_MAX: Final = 6.0
-PAUSE_S: Final = (0.1, 1.5)
+PAUSE_S_FIRST: Final = 0.2
+PAUSE_S_MAX: Final = 3.0
+OPEN_MAX: Final = 200
+"""So many sales a merchant has open at once; while nobody answers, the rest wait with him."""
 WATCHED_ONE_IN: Final = 10
 WATCH_EACH_S: Final = 1.0
 ACCEPTED: Final = (200, 202)
@@ -75,15 +78,25 @@ class Merchant:
     async def sell(self, what: Sequence[Sale], *, per_s: float) -> None:
         """Begin each sale when it is due, whatever became of the others; return when all know."""
         begun = time.monotonic()
+        room = asyncio.Semaphore(OPEN_MAX)
+
+        async def one(sale: Sale, *, watch: bool) -> None:
+            async with room:
+                topup_id = await self.sell_one(sale)
+            if watch and topup_id is not None:
+                await self._watch(sale, topup_id)
+
         async with asyncio.TaskGroup() as tasks:
             for number, sale in enumerate(what):
                 await asyncio.sleep(max(begun + number / per_s - time.monotonic(), 0))
-                tasks.create_task(self.sell_one(sale, watch=number % WATCHED_ONE_IN == 0))
+                async with room:  # waits while too many are open
+                    pass
+                tasks.create_task(one(sale, watch=number % WATCHED_ONE_IN == 0))
 
-    async def sell_one(self, sale: Sale, *, watch: bool = False) -> None:
-        """Repeat the sale under its key until it is accepted, or told a definite no."""
+    async def sell_one(self, sale: Sale) -> str | None:
+        """Repeat the sale under its key until it is accepted (return its id) or told a no."""
         self.open_sales += 1
-        topup_id = None
+        topup_id, pause_s = None, PAUSE_S_FIRST
         while topup_id is None:
             self._note(sale, "asked")
             status, body = await self._post(sale)
@@ -95,10 +108,10 @@ class Merchant:
                 break
             else:
                 self._note(sale, "unanswered", status)
-                await asyncio.sleep(self._chance.uniform(*PAUSE_S))
+                await asyncio.sleep(pause_s * self._chance.uniform(0.5, 1.0))
+                pause_s = min(2 * pause_s, PAUSE_S_MAX)
         self.open_sales -= 1
-        if watch and topup_id is not None:
-            await self._watch(sale, topup_id)
+        return topup_id
 
     async def look(self, topup_id: str) -> str | None:
         """Ask for a topup's status; None: no answer."""

@@ -126,6 +126,7 @@ class Run:
 
     async def _one(self, house: House, fault: Fault, lock: asyncio.Lock) -> None:
         async with lock:
+            await house.up.wait()
             from_ms = _now_ms()
             say(f"  {_clock()} {fault}")
             await happen(house, fault)
@@ -144,7 +145,7 @@ class Run:
         async def booked() -> bool:
             return not any(streams_say(house.servers["valkey"].url).pending.values())
 
-        for what, look, within_s in (("topups", at_rest, REST_S_MAX), ("books", booked, 60.0)):
+        for what, look, within_s in (("topups", at_rest, REST_S_MAX), ("books", booked, 150.0)):
             try:
                 await until(look, within_s=within_s, each_s=0.5)
             except TimeoutError:
