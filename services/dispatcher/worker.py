@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import structlog
+from redis.exceptions import RedisError
 
 from services.dispatcher import metrics
 from services.dispatcher.carrier import Carrier
@@ -13,6 +14,7 @@ from services.dispatcher.lanes import LaneWatch
 from services.dispatcher.slots import Slots
 from shared.bus.reader import Entry, GroupReader
 from shared.bus.topups import Topups
+from shared.contracts.errors import NotKnown
 from shared.runtime.crashpoints import CrashPoint
 
 log = structlog.get_logger()
@@ -54,12 +56,14 @@ class Lane:
         self._crash = crash
         self._tasks: set[asyncio.Task[None]] = set()
         self._patient: set[str] = set()
+        self._answer_lost = False
 
     # -- in ------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Take new topups off the lane until draining; then return with work still in flight."""
         while not self._draining.is_set():
+            await self._take_back()
             room = await self._slots.room()
             streams = [
                 stream
@@ -85,8 +89,11 @@ class Lane:
             room = self._slots.size * PATIENT_PER_SLOT - len(self._patient)
             if room > 0:
                 alive = self._topups.keys[partition].alive
-                count_max = min(room, self._slots.size)
-                self._adopt(await self._reader.claim(stream, alive, count_max=count_max))
+                entries = await self._claim(stream, alive, count_max=min(room, self._slots.size))
+                if entries:
+                    metrics.CLAIMED.labels(self.name).inc(len(entries))
+                    log.info("entries_claimed", provider=self.name, count=len(entries))
+                self._adopt(entries)
 
     async def claim_lost(self, idle_ms: int) -> None:
         """Take what a task inside a living process has lost hold of."""
@@ -96,8 +103,7 @@ class Lane:
             entries = await self._reader.claim_lost(
                 stream, idle_ms=idle_ms, count_max=self._slots.size
             )
-            mine = {task.get_name() for task in self._tasks}
-            self._adopt([entry for entry in entries if _name(entry) not in mine])
+            self._adopt(entries)
 
     async def drain(self) -> None:
         """Wait for what is in flight; what is patient stays pending, for others to claim."""
@@ -112,20 +118,39 @@ class Lane:
             return await self._reader.read(streams, count_max=count_max, block_ms=READ_BLOCK_MS)
         except Exception as problem:  # noqa: BLE001 - the lane must outlive whatever Redis does
             log.warning("lane_unread", provider=self.name, problem=repr(problem))
+            self._answer_lost = True
         await asyncio.sleep(READ_AGAIN_S)
         with contextlib.suppress(Exception):  # the streams may be gone with a server that was lost
             await self._topups.prepare(self.name)
         return []
 
+    async def _claim(self, stream: str, alive: str, *, count_max: int) -> list[Entry]:
+        try:
+            return await self._reader.claim(stream, alive, count_max=count_max)
+        except NotKnown:
+            self._answer_lost = True
+            raise
+
+    async def _take_back(self) -> None:
+        """After a lost answer: what was delivered with it is ours, and in no task's hands."""
+        if not self._answer_lost:
+            return
+        try:
+            for stream in self._partitions:
+                self._adopt(await self._reader.pending(stream))
+        except (RedisError, OSError) as problem:
+            log.warning("lane_not_taken_back", provider=self.name, problem=repr(problem))
+        else:
+            self._answer_lost = False
+
     def _adopt(self, entries: Sequence[Entry]) -> None:
-        """Start what was claimed: it waits for its slot. Draining, it stays pending for others."""
+        """Start what is not in hand yet: it waits for its slot. Draining, it is left for others."""
         if self._draining.is_set():
             return
-        if entries:
-            metrics.CLAIMED.labels(self.name).inc(len(entries))
-            log.info("entries_claimed", provider=self.name, count=len(entries))
+        mine = {task.get_name() for task in self._tasks}
         for entry in entries:
-            self._start(entry, has_slot=False)
+            if _name(entry) not in mine:
+                self._start(entry, has_slot=False)
 
     def _start(self, entry: Entry, *, has_slot: bool) -> None:
         task = asyncio.create_task(self._handle(entry, has_slot=has_slot), name=_name(entry))

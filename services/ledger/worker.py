@@ -80,15 +80,19 @@ class Bookkeeper:
 
     async def run(self) -> None:
         """Book what arrives until draining; then what has arrived by then."""
-        last_look = False
+        last_look = answer_lost = False
         while not last_look:
             last_look = self._draining.is_set()
             try:
+                if answer_lost:
+                    await self._take_back()
+                    answer_lost = False
                 entries = await self._gather(block=not last_look)
                 if entries:
                     await self.book(entries)
             except Exception as problem:  # noqa: BLE001 - it must outlive whatever the servers do
                 log.warning("bookkeeping_interrupted", problem=repr(problem))
+                answer_lost = True
                 await asyncio.sleep(AGAIN_S)
                 await self._make_streams()
 
@@ -126,6 +130,13 @@ class Bookkeeper:
             await self._bury(entry, reason)
         self._crash("ledger.before_ack")
         await self._ack([entry for entry in entries if (entry.stream, entry.id) not in buried])
+
+    async def _take_back(self) -> None:
+        """After a lost answer: book what was delivered with it; it is ours, and in no batch."""
+        for stream in self._streams:
+            entries = await self._reader.pending(stream)
+            for start in range(0, len(entries), BATCH_MAX):
+                await self.book(entries[start : start + BATCH_MAX])
 
     async def _gather(self, *, block: bool) -> list[Entry]:
         """Return what there is; after the first entry, wait a little for its company."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from shared.bus.calls import Caller
+from shared.contracts.limits import BATCH_MAX
 from shared.runtime.redis import Client
 
 ANSWER_MS_MAX: Final = 5_000
@@ -63,6 +64,23 @@ class GroupReader:
             for stream, group in by_stream:
                 pipe.xack(stream, self._group, *(entry.id for entry in group))
             await pipe.execute()
+
+    async def pending(self, stream: str) -> list[Entry]:
+        """Return all that was delivered to this consumer and is not acknowledged.
+
+        For after a read without an answer: what was delivered with it is in nobody's hands.
+        """
+        found: list[Entry] = []
+        after = b"0-0"
+        while True:
+            reply = await self._client.xreadgroup(
+                self._group, self._consumer, {stream: after}, count=BATCH_MAX
+            )
+            rows = reply[0][1] if reply else []
+            if not rows:
+                return found
+            found += read_rows(stream, rows)
+            after = rows[-1][0]
 
     async def claim(self, stream: str, alive_key: str, *, count_max: int) -> list[Entry]:
         """Take over entries of consumers that have been silent for too long.

@@ -47,7 +47,15 @@ class Patron:
 class Bay:
     """A lane in as many partitions as the streams have, and what is needed to drive it."""
 
-    def __init__(self, client: Client, *, partitions: int, size: int, owner: str = "me") -> None:
+    def __init__(
+        self,
+        client: Client,
+        *,
+        partitions: int,
+        size: int,
+        owner: str = "me",
+        reader: type[GroupReader] = GroupReader,
+    ) -> None:
         self.client = client
         self.patron = Patron()
         self.topups = Topups(client, partitions=partitions, window_ms=60_000)
@@ -58,7 +66,7 @@ class Bay:
         self.lane = Lane(
             LANE,
             topups=self.topups,
-            reader=GroupReader(client, client, group=DISPATCHER_GROUP, consumer=owner),
+            reader=reader(client, client, group=DISPATCHER_GROUP, consumer=owner),
             carriers=carriers,
             slots=self.slots,
             watch=self.watch,

@@ -1,11 +1,13 @@
 """A lane takes over, drains and lets go: nobody else's work begins in a process that is leaving."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from services.dispatcher.providers.adapter import Delivered
 from shared.bus.messages import Acceptance, Work
+from shared.bus.reader import Entry, GroupReader
 from shared.contracts.streams import DISPATCHER_GROUP
 from shared.runtime.redis import Client
 from tests.integration.bus.bench import BODY, LANE, terms, until
@@ -122,3 +124,33 @@ async def test_a_drain_tells_two_partitions_entries_of_one_id_apart(redis: Clien
 
 async def _only_one_left(bay: Bay) -> bool:
     return not bay.lane._patient
+
+
+class Unheard(GroupReader):
+    """Loses the answer to its first read, after the server has delivered."""
+
+    lost = False
+
+    async def read(
+        self, streams: Sequence[str], *, count_max: int, block_ms: int | None
+    ) -> list[Entry]:
+        entries = await super().read(streams, count_max=count_max, block_ms=block_ms)
+        if not self.lost:
+            self.lost = True
+            raise ConnectionError("the answer did not come")
+        return entries
+
+
+async def test_what_a_lost_answer_delivered_is_taken_back_at_once(redis: Client) -> None:
+    """It is pending under our own name: nobody else takes it while we live, so we must."""
+    bay = Bay(redis, partitions=1, size=2, reader=Unheard)
+    await bay.topups.prepare(LANE)
+    await _accept(bay, 0, "t1")
+    bay.patron.goes_on.set()
+    running = asyncio.create_task(bay.lane.run())
+    await asyncio.wait_for(bay.patron.arrived.wait(), timeout=30)
+    bay.draining.set()
+    await asyncio.gather(running, bay.lane.drain())
+    (record,) = await bay.topups.look(0, ["t1"])
+    assert record is not None
+    assert (record.state, bay.patron.asked) == ("succeeded", ["t1"])
