@@ -21,6 +21,7 @@ from services.gateway.rest import rest_app
 from services.gateway.settings import GatewaySettings
 from services.gateway.topups import TopupRoutes
 from services.gateway.uses import Uses
+from services.gateway.waiting import Waiting
 from shared.bus.beats import Heart
 from shared.bus.topups import Topups
 from shared.contracts.catalogue import OFFERS
@@ -44,7 +45,9 @@ class Gateway:
 
     def __init__(self, settings: GatewaySettings, instance: Instance, clock: Clock) -> None:
         self._client = connect(settings.redis_url)
-        self._blocking = connect_blocking(settings.redis_url)
+        self._blocking = connect_blocking(
+            settings.redis_url, connections_max=settings.stream_partitions + 1
+        )
         self._ratelimiter = Ratelimiter(settings.ratelimiter_url)
         self._ledger = Ledger(settings.ledger_url)
         self._topups = Topups(
@@ -64,6 +67,7 @@ class Gateway:
             partitions=settings.stream_partitions,
             interval_ms=settings.heartbeat_ms,
         )
+        self._waiting = Waiting(self._client, self._blocking, partitions=settings.stream_partitions)
         self._background: list[asyncio.Task[None]] = []
         self.health = self._health(instance, clock)
         door = self._door(settings, clock)
@@ -89,6 +93,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Let go of everything; the listener has answered its last request already."""
+        await self._waiting.close()
         await end(self._background)
         if self._background:
             try:
@@ -113,6 +118,7 @@ class Gateway:
                 "keys": self._check_keys,
             },
             essential=frozenset({"redis", "keys"}),
+            on_draining=self._waiting.let_go,
         )
 
     def _door(self, settings: GatewaySettings, clock: Clock) -> Door:
@@ -127,6 +133,7 @@ class Gateway:
             limits=self._limits,
             bus=bus,
             ledger=self._ledger,
+            waiting=self._waiting,
             clock=clock,
             make_id=lambda: str(uuid7()),
             crash=crash_points(settings.crash_at, environment=settings.environment),

@@ -55,7 +55,7 @@ class Door:
             await self._answer(asked, scope["method"], send)
         except ClientGone:
             log.debug("client_left", route=asked.route.name)
-        if asked.route is ACCEPT:
+        if asked.route is ACCEPT and "prefer" not in asked.headers:
             metrics.ACCEPT_SECONDS.observe(self._clock.monotonic() - started)
 
     async def _answer(self, asked: Asked, method: str, send: Send) -> None:

@@ -11,7 +11,8 @@ REQUESTS: Final = Counter(
 )
 ACCEPT_SECONDS: Final = Histogram(
     "topup_accept_duration_seconds",
-    "From a topup request's arrival to its answer, whatever the answer.",
+    "From a topup request's arrival to its answer, whatever the answer; without those that asked "
+    "to wait for the end.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 ACCEPT_RETRIES: Final = Counter(
@@ -32,4 +33,7 @@ KEYS_REFUSED: Final = Counter(
     "Requests without a working key: none (no key), malformed (mistyped, cut off, or not ours), "
     "unknown (well formed: never drawn, revoked, ended, or its customer is disabled).",
     ["why"],
+)
+WAITERS: Final = Gauge(
+    "topup_waiters", "Requests with `Prefer: wait` that wait here for the end of their topup."
 )

@@ -9,7 +9,7 @@ from shared.contracts.events import TopupRequested
 from shared.contracts.instants import timestamp
 from shared.contracts.money import format_amount
 from shared.contracts.peers import TopupRow
-from shared.contracts.states import FINAL, MERCHANT_STATUS, State
+from shared.contracts.states import FINAL, MERCHANT_STATUS, SETTLED, State
 
 _encoder: Final = msgspec.json.Encoder()
 
@@ -38,6 +38,11 @@ class TopupReply(msgspec.Struct, frozen=True, kw_only=True):
         """202 while it may still change by itself, 200 when it is final."""
         return 200 if self.status in _FINAL_WORDS else 202
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it is final, or waits for people."""
+        return self.status in _RESTING_WORDS
+
     def encode(self) -> bytes:
         """Return the body."""
         return _encoder.encode(self)
@@ -57,6 +62,7 @@ class TopupList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _FINAL_WORDS: Final = frozenset(MERCHANT_STATUS[state] for state in FINAL)
+_RESTING_WORDS: Final = frozenset(MERCHANT_STATUS[state] for state in SETTLED)
 
 
 def of_order(topup_id: str, request: TopupRequested, accepted_at_ms: int) -> TopupReply:

@@ -13,6 +13,7 @@ _WANTED: Final = frozenset(
         b"content-length",
         b"content-type",
         b"idempotency-key",
+        b"prefer",
         b"transfer-encoding",
         b"x-api-key",
         b"x-customer-id",

@@ -1,10 +1,12 @@
 """POST and GET of topups: who asks → what → limit → accept → reply; each step may refuse."""
 
+import asyncio
 import math
 from collections.abc import Callable
 from typing import Final
 
 import structlog
+from redis.exceptions import RedisError
 
 from services.gateway import replies
 from services.gateway.admission import admit
@@ -13,6 +15,7 @@ from services.gateway.bus import Bus
 from services.gateway.keys import Keyring
 from services.gateway.limits import Limits
 from services.gateway.peers import Ledger, PeerSilent
+from services.gateway.preferences import preferred_wait_s
 from services.gateway.refusals import (
     IdempotencyMismatch,
     MaybeAccepted,
@@ -25,7 +28,9 @@ from services.gateway.refusals import (
 from services.gateway.replies import TopupReply
 from services.gateway.requests import Asked
 from services.gateway.rules import Order, read_order
+from services.gateway.waiting import Waiting
 from shared.bus.messages import Accepted
+from shared.contracts.errors import Overloaded
 from shared.contracts.ids import mask_phone
 from shared.contracts.keys import READ, WRITE
 from shared.contracts.limits import BODY_BYTES_MAX
@@ -49,6 +54,7 @@ class TopupRoutes:
         limits: Limits,
         bus: Bus,
         ledger: Ledger,
+        waiting: Waiting,
         clock: Clock,
         make_id: Callable[[], str],
         crash: CrashPoint,
@@ -58,14 +64,15 @@ class TopupRoutes:
         self._limits = limits
         self._bus = bus
         self._ledger = ledger
+        self._waiting = waiting
         self._clock = clock
         self._make_id = make_id
         self._crash = crash
         self._limit_default = limit_default
 
     async def accept(self, asked: Asked) -> Reply:
-        """Accept a topup once; 202 when it is on disk."""
-        deadline = self._clock.monotonic() + REQUEST_S_MAX
+        """Accept a topup once; 202 when it is on disk, or 200 when its end was waited for."""
+        started = self._clock.monotonic()
         key = admit(self._keyring, asked, scope=WRITE)
         order = read_order(
             await _json_body(asked),
@@ -75,7 +82,7 @@ class TopupRoutes:
         limit_headers = await self._take_place(key)
         self._crash("gateway.after_limit")
         topup_id = self._make_id()
-        accepted = await self._bus.accept(topup_id, order, deadline=deadline)
+        accepted = await self._bus.accept(topup_id, order, deadline=started + REQUEST_S_MAX)
         self._crash("gateway.after_accept")
         if accepted.status == "mismatch":
             raise IdempotencyMismatch(
@@ -85,9 +92,17 @@ class TopupRoutes:
             )
         _log_accepted(asked, accepted, order)
         if accepted.status == "accepted" and accepted.accepted_at_ms is not None:
-            reply = replies.of_order(accepted.id, order.request, accepted.accepted_at_ms)
-            return Reply(202, reply.encode(), limit_headers)
-        return await self._replayed(accepted, topup_id, key, limit_headers)
+            shown = replies.of_order(accepted.id, order.request, accepted.accepted_at_ms)
+            headers = limit_headers
+        else:
+            shown = await self._replayed(accepted, key)
+            replayed = {"idempotent-replayed": "true"} if accepted.id != topup_id else {}
+            headers = limit_headers | replayed
+        wait_s = preferred_wait_s(asked.headers.get("prefer"))
+        if wait_s is not None:
+            shown, applied = await self._wait(shown, started + wait_s)
+            headers = headers | ({"preference-applied": f"wait={wait_s}"} if applied else {})
+        return Reply(shown.http_status, shown.encode(), headers)
 
     async def show(self, asked: Asked) -> Reply:
         """Answer a topup as it is now."""
@@ -111,19 +126,35 @@ class TopupRoutes:
             headers={**headers, "retry-after": str(_seconds(verdict))},
         )
 
-    async def _replayed(
-        self, accepted: Accepted, proposed: str, key: ApiKey, headers: dict[str, str]
-    ) -> Reply:
-        """Show what the key was first used for; our own lost answer is no replay."""
+    async def _replayed(self, accepted: Accepted, key: ApiKey) -> TopupReply:
+        """Show what the key was first used for, or what our own lost answer was about."""
         try:
-            reply = await self._find(key.customer_id, accepted.id)
+            shown = await self._find(key.customer_id, accepted.id)
         except Unavailable as error:
             raise _accepted_unseen(accepted.id) from error
-        if reply is None:
+        if shown is None:
             raise _accepted_unseen(accepted.id)
-        if accepted.id != proposed:
-            headers = {**headers, "idempotent-replayed": "true"}
-        return Reply(reply.http_status, reply.encode(), headers)
+        return shown
+
+    async def _wait(self, shown: TopupReply, until: float) -> tuple[TopupReply, bool]:
+        """Return the topup at rest, or as it is at `until`; and whether it could be waited for.
+
+        It is accepted: whatever breaks here, the answer is a topup. A client that has closed its
+        half may still listen, so nobody who waits is taken for gone before the time is over.
+        """
+        if shown.is_at_rest:
+            return shown, True
+        try:
+            async with self._waiting.watch(shown.customer_id, shown.topup_id) as ended:
+                shown = await self._find(shown.customer_id, shown.topup_id) or shown
+                if shown.is_at_rest:
+                    return shown, True
+                seconds = max(until - self._clock.monotonic(), 0)
+                await asyncio.wait({ended}, timeout=seconds)
+            return await self._find(shown.customer_id, shown.topup_id) or shown, True
+        except (Overloaded, RedisError, OSError, Unavailable) as error:
+            log.warning("not_waited", topup_id=shown.topup_id, problem=str(error))
+            return shown, False
 
     async def _find(self, customer_id: str, topup_id: str) -> TopupReply | None:
         """Return the topup from its record, else from the ledger; None for another customer's."""

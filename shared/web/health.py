@@ -38,7 +38,7 @@ class Health:
     """One replica's health: its checks, whether it has started, and whether it is draining.
 
     A check named in `essential` makes the replica unhealthy when it cannot be reached, any other
-    one degraded.
+    one degraded. `on_draining` is called when the replica begins to drain.
     """
 
     def __init__(
@@ -48,11 +48,13 @@ class Health:
         *,
         checks: Mapping[str, Check],
         essential: frozenset[str] = frozenset(),
+        on_draining: Callable[[], None] = lambda: None,
     ) -> None:
         self._instance = instance
         self._clock = clock
         self._checks = checks
         self._essential = essential
+        self._on_draining = on_draining
         self._started = False
         self._draining = False
         BUILD.info({"version": product_version(), "service": instance.service})
@@ -67,6 +69,7 @@ class Health:
         """Say that no new work should come here."""
         self._draining = True
         READY.labels(self._instance.service).set(0)
+        self._on_draining()
 
     @property
     def is_started(self) -> bool:

@@ -113,6 +113,7 @@ class House:
     async def stop(self, name: str) -> None:
         """Drain one of them."""
         service = self._open.pop(name)
+        service.health.draining()
         for listener in service.listeners:
             await listener.close()
         await service.close()
