@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+import msgspec
 import psycopg
 import structlog
 from psycopg.rows import TupleRow
+from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 log = structlog.get_logger()
@@ -98,4 +100,5 @@ def said(problem: BaseException) -> str:
 
 
 async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:
+    set_json_loads(msgspec.json.decode, connection)
     await connection.execute(_SESSION)

@@ -16,7 +16,7 @@ import msgspec
 from shared.contracts.instants import timestamp
 from shared.contracts.money import format_amount
 from shared.contracts.peers import TopupRow
-from shared.contracts.states import MERCHANT_STATUS, State
+from shared.contracts.states import MERCHANT_STATUS
 
 COLUMNS: Final = (
     "topup_id", "status", "customer_id", "phone", "amount", "currency", "provider",
@@ -24,6 +24,7 @@ COLUMNS: Final = (
 )  # fmt: skip
 """The names of the API's fields, in its order."""
 
+_STATUS: Final = {state.value: word for state, word in MERCHANT_STATUS.items()}
 _FORMULA: Final = re.compile("['=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 """What may begin a formula, also in full width."""
 
@@ -37,7 +38,7 @@ def _cells(row: TopupRow) -> tuple[str, ...]:
     metadata = "" if row.metadata is None else msgspec.json.encode(row.metadata).decode()
     return (
         row.topup_id,
-        MERCHANT_STATUS[State(row.status)],
+        _STATUS[row.status],
         _plain(row.customer_id),
         _plain(row.phone),
         format_amount(row.amount_minor, row.currency),

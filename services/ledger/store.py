@@ -32,7 +32,7 @@ class Past:
             psycopg.Error: the books cannot be read.
         """
         async with self._database.connection() as connection:
-            cursor = connection.cursor(row_factory=dict_row)
+            cursor = connection.cursor(row_factory=dict_row, binary=True)
             await cursor.execute(queries()["topups"], msgspec.structs.asdict(query), prepare=False)
             return msgspec.convert(await cursor.fetchall(), list[TopupRow])
 
