@@ -70,9 +70,11 @@ class Gateway:
         self._waiting = Waiting(self._client, self._blocking, partitions=settings.stream_partitions)
         self._background: list[asyncio.Task[None]] = []
         self.health = self._health(instance, clock)
-        door = self._door(settings, clock)
+        self.door = self._door(settings, clock)
         drain_s = settings.drain_timeout_ms / 1_000
-        self.listeners = [Listener(door, host=settings.host, port=settings.port, drain_s=drain_s)]
+        self.listeners = [
+            Listener(self.door, host=settings.host, port=settings.port, drain_s=drain_s)
+        ]
 
     async def open(self) -> None:
         """Get what a gateway cannot do without: streams, keys, and how many gateways there are."""

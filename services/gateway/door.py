@@ -6,14 +6,16 @@ from contextlib import aclosing
 from typing import Final
 
 import structlog
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
 
 from services.gateway import metrics
 from services.gateway.answers import Download, Reply
 from services.gateway.lists import ListRoutes
 from services.gateway.peers import PeerSilent
 from services.gateway.refusals import MethodNotAllowed, Refusal
-from services.gateway.requests import ACCEPT, Asked, ask
+from services.gateway.requests import ACCEPT, ROUTES, Asked, ask
 from services.gateway.topups import TopupRoutes
 from shared.contracts.errors import TopupError
 from shared.contracts.limits import BODY_BYTES_MAX
@@ -24,14 +26,16 @@ from shared.web.problems import HeaderList, render, said_code
 log = structlog.get_logger()
 
 _JSON: Final = (b"content-type", b"application/json")
-Route = Callable[[Asked], Awaitable[Reply | Download]]
+Answering = Callable[[Asked], Awaitable[Reply | Download]]
 
 
 class Door:
     """Answers each request once, in our form, and counts it."""
 
-    def __init__(self, topups: TopupRoutes, lists: ListRoutes, rest: ASGIApp, clock: Clock) -> None:
-        self._routes: Mapping[str, Route] = {
+    def __init__(
+        self, topups: TopupRoutes, lists: ListRoutes, rest: Starlette, clock: Clock
+    ) -> None:
+        self._routes: Mapping[str, Answering] = {
             "accept": topups.accept,
             "show": topups.show,
             "list": lists.page,
@@ -39,6 +43,15 @@ class Door:
         }
         self._rest = rest
         self._clock = clock
+
+    @property
+    def table(self) -> list[tuple[str, str]]:
+        """Method and path of every call that is answered here."""
+        table = [(route.method, route.path) for route in ROUTES]
+        for route in self._rest.routes:
+            assert isinstance(route, Route), "of another kind of route the table would not know"
+            table += [(method, route.path) for method in sorted(route.methods or ())]
+        return table
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -100,7 +113,7 @@ class Door:
         finally:
             leaving.cancel()
 
-    def _route_of(self, asked: Asked, method: str) -> Route:
+    def _route_of(self, asked: Asked, method: str) -> Answering:
         wanted = asked.route.method
         allowed = "GET, HEAD" if wanted == "GET" else wanted
         if method not in allowed.split(", "):
