@@ -49,6 +49,26 @@ async def test_doubt_is_told_as_doubt_where_the_provider_cannot_be_asked(stack: 
     assert (await stack.book(topups["902"]))["asked"] == 3, "refused twice, then credited"
 
 
+@pytest.mark.settings(**FAST)
+async def test_an_answer_may_wait_for_the_end(stack: Stack) -> None:
+    """200 once it is final, 202 where people decide; and the list says the same."""
+    ends = {"910": (200, "succeeded"), "901": (200, "failed"), "903": (202, "unresolved")}
+    answers = await asyncio.gather(
+        *(stack.post(phone=f"5566374{end}", prefer="wait=50") for end in ends)
+    )
+    told = {
+        end: (status, body["status"]) for end, (status, body) in zip(ends, answers, strict=True)
+    }
+    assert told == ends
+    shown = [body for _, body in answers]
+
+    async def listed() -> bool:
+        _, page = await stack.get("/api/enviadespensa/topups")
+        return all(body in page["data"] for body in shown)
+
+    await until(listed)
+
+
 @pytest.mark.settings(SANDBOX_INQUIRY="on", **FAST)
 async def test_doubt_is_cleared_where_the_provider_can_be_asked(stack: Stack) -> None:
     """What was paid is found out by asking, and is never sent again."""
