@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Send
 
 from services.ledger import metrics
 from services.ledger.database import said
@@ -40,6 +41,8 @@ log = structlog.get_logger()
 _TOPUP_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 KEY_USES_BYTES_MAX: Final = KEY_USES_MAX * 128
 _CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+UNREACHED: Final = (psycopg.Error, RedisError, OSError, NotAccepted, NotKnown)
 
 Answer = Callable[[Request], Awaitable[Response]]
 AskedT = TypeVar("AskedT", bound=TopupFilter)
@@ -78,14 +81,21 @@ def query_app(past: Past, lists: Lists, api_keys: Keys) -> Starlette:
         ],
         exception_handlers={
             InvalidRequest: _invalid,
-            NotAccepted: _unavailable,
-            NotKnown: _unavailable,
-            psycopg.Error: _unavailable,
-            RedisError: _unavailable,
-            OSError: _unavailable,
+            **dict.fromkeys(UNREACHED, _unavailable),
             HTTPException: _refused,
         },
     )
+
+
+class _File(StreamingResponse):
+    """A file; where the rest cannot be read it breaks off, without the end that makes it whole."""
+
+    async def stream_response(self, send: Send) -> None:
+        """Send what there is."""
+        try:
+            await super().stream_response(send)
+        except UNREACHED as problem:
+            log.warning("file_cut_short", problem=said(problem))
 
 
 def _page(lists: Lists) -> Answer:
@@ -99,7 +109,7 @@ def _file(lists: Lists) -> Answer:
     async def file(request: Request) -> Response:
         lines = lists.file(_asked(request, TopupFilter))
         first = [await anext(lines), await anext(lines, b"")]  # fails while a status can say so
-        return StreamingResponse(_after(first, lines), media_type="text/csv")
+        return _File(_after(first, lines), media_type="text/csv")
 
     return file
 

@@ -1,5 +1,6 @@
 """Answers questions about the past from the database."""
 
+import asyncio
 from typing import Any, Final
 
 import msgspec
@@ -10,6 +11,9 @@ from services.ledger.queries import queries
 from services.ledger.rules import midnight_ms
 from shared.contracts.peers import TopupQuery, TopupRow, Totals
 from shared.runtime.clock import Clock
+
+PAGE_S_MAX: Final = 2.5
+"""Less than gateways wait: what nobody waits for any more is not worked on."""
 
 
 class Past:
@@ -30,8 +34,9 @@ class Past:
 
         Raises:
             psycopg.Error: the books cannot be read.
+            TimeoutError: not within `PAGE_S_MAX`; the database works on it no longer.
         """
-        async with self._database.connection() as connection:
+        async with asyncio.timeout(PAGE_S_MAX), self._database.connection() as connection:
             cursor = connection.cursor(row_factory=dict_row, binary=True)
             await cursor.execute(queries()["topups"], msgspec.structs.asdict(query), prepare=False)
             return msgspec.convert(await cursor.fetchall(), list[TopupRow])

@@ -7,9 +7,12 @@ import itertools
 from typing import Any
 
 import aiohttp
+import psycopg
 import pytest
 
+from services.ledger.store import Past
 from shared.bus.topups import Topups
+from shared.contracts.peers import TopupQuery
 from shared.runtime.redis import Client
 from tests.integration.gateway.house import PLAIN, Answer, House
 from tests.integration.gateway.ledger_stand import MERCHANT, SECRET, api_key
@@ -128,6 +131,45 @@ async def test_a_file_that_breaks_off_has_no_end(home: House, gateway: str) -> N
     home.ledger.file_pieces = [b"topup_id\r\n", PIECE, b"", PIECE]
     with pytest.raises(aiohttp.ClientPayloadError):
         await get(home, f"{gateway}{LIST}.csv")
+
+
+async def test_a_file_whose_pages_cannot_be_read_breaks_off_too(
+    home: House, whole: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database goes away in the middle of it."""
+    ids = await sell(home, whole, 3)
+    monkeypatch.setattr("services.ledger.lists.PAGE_MAX", 1)
+    read = Past.topups
+
+    async def read_twice(past: Past, query: TopupQuery) -> Any:
+        if query.after_id in ids[1:]:
+            raise psycopg.OperationalError("the connection is lost")
+        return await read(past, query)
+
+    monkeypatch.setattr(Past, "topups", read_twice)
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await get(home, f"{whole}{LIST}.csv")
+
+
+async def test_a_list_that_takes_too_long_is_given_up_in_the_database_too(
+    home: House, whole: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503; nothing goes on for somebody who waits no longer."""
+    monkeypatch.setattr("services.ledger.store.PAGE_S_MAX", 0.3)
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        await connection.execute("LOCK TABLE topups IN ACCESS EXCLUSIVE MODE")
+        answer = await get(home, f"{whole}{LIST}")
+        assert (answer.status, answer.code) == (503, "unavailable")
+
+        async def nobody_reads() -> bool:
+            found = await connection.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() "
+                "AND pid <> pg_backend_pid() AND state = 'active' AND query LIKE '%LIMIT%'"
+            )
+            return await found.fetchone() is None
+
+        await home.until(nobody_reads)
+    assert (await get(home, f"{whole}{LIST}")).status == 200
 
 
 async def test_a_client_that_stops_reading_stops_the_ledger(home: House, gateway: str) -> None:
