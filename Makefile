@@ -46,7 +46,7 @@ install: .venv/.dev ## the environment with all development tools
 	@$(INSTALL) -r requirements/dev.txt | $(SHOWN)
 	@touch $@
 
-LOCK := .venv/bin/uv pip compile pyproject.toml -q --generate-hashes --no-header --universal --python-version 3.11
+LOCK := .venv/bin/uv pip compile pyproject.toml -q --generate-hashes --no-strip-extras --no-header --universal --python-version 3.11
 lock: .venv/.dev ## renew the hash-pinned requirements
 	$(LOCK) --upgrade --extra local --extra dev -o requirements/dev.txt
 	$(LOCK) --extra local -c requirements/dev.txt -o requirements/local.txt
