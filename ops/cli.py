@@ -18,6 +18,8 @@ _COMMANDS: Final = {
     "logs": "Show what replicas and servers wrote: topup logs dispatcher --follow.",
     "doctor": "Check settings, durability, schema, lanes and clocks; say what to do.",
     "migrate": "Bring the database of DATABASE_URL, or of what runs here, up to date.",
+    "replay": "Book stream entries again and say what that changed: topup replay --dry-run.",
+    "export": "Write stream entries to a file, for topup replay --file.",
     "ledger": "Check the books, or tell two of them apart: topup ledger verify.",
     "customers": "Make, show, limit and disable customers: topup customers list.",
     "keys": "Draw, list, rotate and revoke their API keys: topup keys list.",

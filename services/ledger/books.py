@@ -1,30 +1,40 @@
 """Books a batch in one transaction; each effect follows from a row that was really inserted."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Protocol
 
 import msgspec
 
-from services.ledger.database import Connection, Database
+from services.ledger.database import Connection
 from services.ledger.entries import Outcome, Request, plain
 from services.ledger.queries import queries
 from services.ledger.rules import HOLD, POSTINGS, Sums, sums_of
+from shared.contracts.states import State
 
 LOCK_KEY: Final = 0x746F707570  # any number that only ledgers use
 
 
 class Booked(msgspec.Struct, frozen=True):
-    """What a batch was to the books; the rest of it was known already."""
+    """What of a batch was new to the books; the rest of it was known already."""
 
     requests: int = 0
     outcomes: int = 0
     set_aside: int = 0
 
 
+class Connections(Protocol):
+    """Where a connection can be had."""
+
+    def connection(self) -> AbstractAsyncContextManager[Connection]:
+        """Lend one in autocommit."""
+        ...
+
+
 class Books:
     """The double-entry books; any number of ledgers may book into them at once."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Connections) -> None:
         self._database = database
 
     async def book(
@@ -44,6 +54,18 @@ class Books:
             before_commit()
         return booked
 
+    async def unknown(
+        self, requests: Sequence[Request], outcomes: Sequence[Outcome]
+    ) -> tuple[list[Request], list[Outcome]]:
+        """Return those that are not booked just as they are: what is booked stays so.
+
+        Raises:
+            psycopg.Error: nothing is known of any.
+        """
+        async with self._database.connection() as connection:
+            found = _Batch(connection)
+            return await found.unknown_requests(requests), await found.unknown_outcomes(outcomes)
+
 
 class _Batch:
     """One transaction. Locks are taken in one order: gate, topups, outcomes, totals; each by id."""
@@ -56,13 +78,14 @@ class _Batch:
         await self._run("queue_behind", alone=alone, key=LOCK_KEY)
         every = [*requests, *(outcome.request for outcome in outcomes)]
         first = {request.topup_id: request for request in reversed(every)}
-        new_requests = await self._insert_requests(first)
+        new_requests = await self._insert_requests(first, _last_of_each(first, outcomes))
         booked = {request.topup_id: request.digest for request in new_requests}
         booked |= dict(await self._by_id("request_digests", first.keys() - booked.keys()))
 
         fitting = [one for one in outcomes if booked[one.request.topup_id] == one.request.digest]
         new_outcomes, contradicting = await self._insert_outcomes(fitting)
-        await self._update_topups(new_outcomes)
+        fresh = {request.topup_id for request in new_requests}
+        await self._update_topups(one for one in new_outcomes if one.request.topup_id not in fresh)
 
         aside = [_aside(one) for one in requests if booked[one.topup_id] != one.digest]
         aside += [_aside(one.request, one) for one in contradicting]
@@ -71,15 +94,46 @@ class _Batch:
             for one in outcomes
             if booked[one.request.topup_id] != one.request.digest
         ]
-        await self._set_aside(aside)
+        new_aside = await self._set_aside(aside)
         await self._add_totals(sums_of(new_requests, new_outcomes))
-        return Booked(len(new_requests), len(new_outcomes), len(aside))
+        return Booked(len(new_requests), len(new_outcomes), new_aside)
 
-    async def _insert_requests(self, first: dict[str, Request]) -> list[Request]:
+    async def unknown_requests(self, requests: Sequence[Request]) -> list[Request]:
+        """Return those whose place is free, or taken by another content."""
+        if not requests:
+            return []
+        rows = await self._run(
+            "unknown_requests",
+            topup_id=[request.topup_id for request in requests],
+            digest=[request.digest for request in requests],
+        )
+        return [requests[place - 1] for (place,) in rows]
+
+    async def unknown_outcomes(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Return those whose place, or whose request's place, is free or taken by another."""
+        if not outcomes:
+            return []
+        rows = await self._run(
+            "unknown_outcomes",
+            topup_id=[outcome.request.topup_id for outcome in outcomes],
+            seq=[outcome.seq for outcome in outcomes],
+            digest=[outcome.digest for outcome in outcomes],
+            request_digest=[outcome.request.digest for outcome in outcomes],
+        )
+        return [outcomes[place - 1] for (place,) in rows]
+
+    async def _insert_requests(
+        self, first: dict[str, Request], last: dict[str, Outcome]
+    ) -> list[Request]:
+        """Return the new ones; their rows say at once what became of them.
+
+        A topup that is new has no outcome yet in the books, so those of the batch are its first.
+        """
         if not first:
             return []
         requests = list(first.values())
         bodies = [request.body for request in requests]
+        ends = [last.get(topup_id) for topup_id in first]
         rows = await self._run(
             "insert_topups",
             topup_id=list(first),
@@ -94,6 +148,11 @@ class _Batch:
             metadata=[_json(body.metadata) for body in bodies],
             accepted_at_ms=[request.accepted_at_ms for request in requests],
             digest=[request.digest for request in requests],
+            status=[end.state.value if end else State.QUEUED.value for end in ends],
+            reason=[end.reason if end else None for end in ends],
+            provider_reference=[_provider_reference(end) if end else None for end in ends],
+            settled_at_ms=[end.settled_at_ms if end else None for end in ends],
+            seq=[end.seq if end else 0 for end in ends],
             line=list(range(1, len(HOLD) + 1)),
             debit=[posting.debit for posting in HOLD],
             credit=[posting.credit for posting in HOLD],
@@ -144,16 +203,19 @@ class _Batch:
                 settled_at_ms=[one.settled_at_ms for one in last.values()],
             )
 
-    async def _set_aside(self, rows: Sequence[tuple[str, int, bytes, str]]) -> None:
-        if rows:
-            topup_ids, seqs, digests, contents = zip(*rows, strict=True)
-            await self._run(
-                "set_aside",
-                topup_id=list(topup_ids),
-                seq=list(seqs),
-                digest=list(digests),
-                content=list(contents),
-            )
+    async def _set_aside(self, rows: Sequence[tuple[str, int, bytes, str]]) -> int:
+        """Return how many were not set aside before."""
+        if not rows:
+            return 0
+        topup_ids, seqs, digests, contents = zip(*rows, strict=True)
+        new = await self._run(
+            "set_aside",
+            topup_id=list(topup_ids),
+            seq=list(seqs),
+            digest=list(digests),
+            content=list(contents),
+        )
+        return len(new)
 
     async def _add_totals(self, sums: Sums) -> None:
         if sums:
@@ -187,6 +249,13 @@ MOVES: Final[dict[str, Any]] = dict(
         strict=True,
     )
 )
+
+
+def _last_of_each(first: Mapping[str, Request], outcomes: Sequence[Outcome]) -> dict[str, Outcome]:
+    """Return each topup's outcome with the highest seq; of two in one place, the earlier counts."""
+    fitting = [one for one in outcomes if one.request.digest == first[one.request.topup_id].digest]
+    placed = {(one.seq, one.request.topup_id): one for one in reversed(fitting)}
+    return {topup_id: placed[seq, topup_id] for seq, topup_id in sorted(placed)}
 
 
 def _json(value: dict[str, Any] | None) -> str | None:

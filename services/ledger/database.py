@@ -27,6 +27,8 @@ _SESSION: Final = """
 """
 """An acknowledged entry is gone: its commit is on disk, whatever the role's default is."""
 
+_CONNECT: Final[dict[str, Any]] = {"autocommit": True, "connect_timeout": 5}
+
 Connection = psycopg.AsyncConnection[TupleRow]
 Pool = AsyncConnectionPool[Connection]
 
@@ -36,9 +38,10 @@ class Database:
 
     def __init__(self, url: str, *, connections_max: int) -> None:
         self.connected = False
+        self._url = url
         self._pool: Pool = AsyncConnectionPool(
             url,
-            kwargs={"autocommit": True, "connect_timeout": 5},
+            kwargs=_CONNECT,
             min_size=1,
             max_size=connections_max,
             open=False,
@@ -71,6 +74,17 @@ class Database:
             self.connected = False
             raise
         self.connected = True
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Connection]:
+        """Open a connection outside of the pool, for what belongs to one session.
+
+        Raises:
+            psycopg.OperationalError: none can be had, or it broke.
+        """
+        async with await psycopg.AsyncConnection.connect(self._url, **_CONNECT) as connection:
+            await _configure(connection)
+            yield connection
 
     async def ping(self) -> None:
         """Ask for nothing; raises as `connection`."""

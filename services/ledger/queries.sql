@@ -6,15 +6,21 @@ SELECT CASE WHEN %(alone)s THEN pg_advisory_xact_lock(%(key)s)
 -- insert_topups: each topup once, with what its acceptance posts; returns the ids that are new.
 WITH new AS (
     INSERT INTO topups (topup_id, customer_id, phone, country, amount_minor, currency, provider,
-                        product, reference, metadata, accepted_at, digest)
+                        product, reference, metadata, accepted_at, digest, status, reason,
+                        provider_reference, settled_at, seq)
     SELECT topup_id, customer_id, phone, country, amount_minor, currency, provider, product,
-           reference, metadata, 'epoch'::timestamptz + accepted_at_ms * interval '1 ms', digest
+           reference, metadata, 'epoch'::timestamptz + accepted_at_ms * interval '1 ms', digest,
+           status, reason, provider_reference,
+           'epoch'::timestamptz + settled_at_ms * interval '1 ms', seq
     FROM unnest(%(topup_id)s::uuid[], %(customer_id)s::text[], %(phone)s::text[],
                 %(country)s::text[], %(amount_minor)s::bigint[], %(currency)s::text[],
                 %(provider)s::text[], %(product)s::text[], %(reference)s::text[],
-                %(metadata)s::json[], %(accepted_at_ms)s::bigint[], %(digest)s::bytea[])
+                %(metadata)s::json[], %(accepted_at_ms)s::bigint[], %(digest)s::bytea[],
+                %(status)s::text[], %(reason)s::text[], %(provider_reference)s::text[],
+                %(settled_at_ms)s::bigint[], %(seq)s::smallint[])
         AS given (topup_id, customer_id, phone, country, amount_minor, currency, provider, product,
-                  reference, metadata, accepted_at_ms, digest)
+                  reference, metadata, accepted_at_ms, digest, status, reason, provider_reference,
+                  settled_at_ms, seq)
     ORDER BY topup_id
     ON CONFLICT (topup_id) DO NOTHING
     RETURNING topup_id, currency, amount_minor
@@ -75,7 +81,8 @@ WHERE topups.topup_id = given.topup_id AND topups.seq < given.seq;
 INSERT INTO set_aside (topup_id, seq, digest, content)
 SELECT * FROM unnest(%(topup_id)s::uuid[], %(seq)s::smallint[], %(digest)s::bytea[],
                      %(content)s::json[])
-ON CONFLICT DO NOTHING;
+ON CONFLICT DO NOTHING
+RETURNING seq;
 
 -- add_totals: what this transaction has booked is added; the rows in one order for all.
 INSERT INTO totals (quarter, kind, currency, transactions, amount_minor)
@@ -88,6 +95,39 @@ ORDER BY quarter, kind, currency
 ON CONFLICT (quarter, kind, currency) DO UPDATE
 SET transactions = totals.transactions + excluded.transactions,
     amount_minor = totals.amount_minor + excluded.amount_minor;
+
+-- unknown_requests: places, from 1 on, of requests that are not booked just as they are given.
+SELECT place::integer
+FROM unnest(%(topup_id)s::uuid[], %(digest)s::bytea[]) WITH ORDINALITY
+    AS given (topup_id, digest, place)
+LEFT JOIN topups USING (topup_id)
+WHERE topups.digest IS DISTINCT FROM given.digest
+ORDER BY place;
+
+-- unknown_outcomes: likewise of outcomes, with the requests that they carry.
+SELECT place::integer
+FROM unnest(%(topup_id)s::uuid[], %(seq)s::smallint[], %(digest)s::bytea[],
+            %(request_digest)s::bytea[]) WITH ORDINALITY
+    AS given (topup_id, seq, digest, request_digest, place)
+LEFT JOIN outcomes USING (topup_id, seq)
+LEFT JOIN topups USING (topup_id)
+WHERE outcomes.digest IS DISTINCT FROM given.digest
+   OR topups.digest IS DISTINCT FROM given.request_digest
+ORDER BY place;
+
+-- copy_topups: into a rehearsal's copy, what the books have of these topups.
+INSERT INTO pg_temp.topups SELECT * FROM public.topups WHERE topup_id = ANY(%(topup_id)s::uuid[])
+ON CONFLICT DO NOTHING;
+
+-- copy_outcomes: likewise their outcomes.
+INSERT INTO pg_temp.outcomes
+SELECT * FROM public.outcomes WHERE topup_id = ANY(%(topup_id)s::uuid[])
+ON CONFLICT DO NOTHING;
+
+-- copy_set_aside: likewise what was set aside of them.
+INSERT INTO pg_temp.set_aside
+SELECT * FROM public.set_aside WHERE topup_id = ANY(%(topup_id)s::uuid[])
+ON CONFLICT DO NOTHING;
 
 -- topup: one topup of one customer.
 SELECT topup_id::text, customer_id, phone, country, amount_minor, currency, provider, product,

@@ -5,22 +5,20 @@ import contextlib
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
 import psycopg
 import stamina
 import structlog
-from psycopg import errors
 from redis.exceptions import RedisError, ResponseError
 
 from services.ledger import metrics
 from services.ledger.books import Booked, Books
 from services.ledger.database import said
-from services.ledger.entries import Outcome, Request, Unreadable, read_outcome, read_request
+from services.ledger.sheets import UNBOOKABLE, Sheet, read_sheet
 from shared.bus.reader import Entry, GroupReader
 from shared.bus.topups import Topups
 from shared.contracts.errors import TopupError
 from shared.contracts.limits import BATCH_MAX, BODY_BYTES_MAX
-from shared.contracts.streams import LEDGER_GROUP
+from shared.contracts.streams import LEDGER_GROUP, brings_outcomes
 from shared.runtime.clock import Clock
 from shared.runtime.crashpoints import CrashPoint
 from shared.runtime.redis import Client
@@ -34,21 +32,6 @@ RETRY_S: Final = 0.1
 RETRY_S_MAX: Final = 2.0
 LOST_MS: Final = 60_000
 ACK_ATTEMPTS: Final = 5
-UNBOOKABLE: Final = (
-    psycopg.DataError,
-    psycopg.IntegrityError,
-    errors.ProgramLimitExceeded,
-    errors.StatementTooComplex,
-)
-"""What the database refuses because of the content: that would fail for ever."""
-
-
-class Sheet(msgspec.Struct):
-    """A batch as the books take it, and what nobody can read."""
-
-    requests: list[Request] = []
-    outcomes: list[Outcome] = []
-    unreadable: list[tuple[Entry, str]] = []
 
 
 class Bookkeeper:
@@ -119,7 +102,7 @@ class Bookkeeper:
             psycopg.Error: draining, and the database is away: they stay pending for others.
         """
         self._crash("ledger.after_read")
-        sheet = self._read(entries)
+        sheet = read_sheet(entries)
         buried = {(entry.stream, entry.id) for entry, _ in sheet.unreadable}
         try:
             await self._commit(sheet)
@@ -151,18 +134,6 @@ class Bookkeeper:
                 await asyncio.wait_for(self._draining.wait(), GATHER_S)
         entries += await self._reader.read(self._streams, count_max=BATCH_MAX, block_ms=None)
         return entries
-
-    def _read(self, entries: Sequence[Entry]) -> Sheet:
-        sheet = Sheet()
-        for entry in entries:
-            try:
-                if entry.stream == self._names.outcomes:
-                    sheet.outcomes.append(read_outcome(entry.id, entry.fields))
-                else:
-                    sheet.requests.append(read_request(entry.fields))
-            except Unreadable as problem:
-                sheet.unreadable.append((entry, str(problem)))
-        return sheet
 
     async def _commit(self, sheet: Sheet) -> None:
         started = self._clock.monotonic()
@@ -240,7 +211,7 @@ class Bookkeeper:
                 await self._topups.prepare(provider)
 
     def _kind(self, entry: Entry) -> str:
-        return "outcome" if entry.stream == self._names.outcomes else "request"
+        return "outcome" if brings_outcomes(entry.stream) else "request"
 
     def _count(self, sheet: Sheet, booked: Booked) -> None:
         known = len(sheet.outcomes) - booked.outcomes

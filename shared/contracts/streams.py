@@ -14,6 +14,11 @@ def partition_of(customer_id: str, partitions: int) -> int:
     return crc32(customer_id.encode()) % partitions
 
 
+def brings_outcomes(stream: str) -> bool:
+    """Tell a stream of outcomes from a lane."""
+    return stream.endswith(":outcomes")
+
+
 class PartitionKeys:
     """All key names of one partition."""
 

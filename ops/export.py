@@ -1,0 +1,92 @@
+"""`topup export`: entries of the streams as a file, for past their retention or elsewhere."""
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO, TYPE_CHECKING, Final
+
+from ops.errors import CommandFailed
+from ops.selection import Selection
+
+if TYPE_CHECKING:
+    from services.ledger.archive import Header
+    from shared.bus.ranges import Stretch
+
+_SUFFIX: Final = ".jsonl.gz"
+_EXAMPLE: Final = f"for example: topup export --from 2026-11-01 --to 2026-12-01 november{_SUFFIX}"
+_INTERRUPTED: Final = 130
+
+
+def export(
+    file: Path,
+    /,
+    *,
+    selection: Selection = Selection(),  # noqa: B008 - frozen
+) -> None:
+    """Write entries of the streams to a new file, which `topup replay --file` reads.
+
+    It holds phone numbers: it is made readable by its owner alone.
+
+    Args:
+        file: Its name ends in .jsonl.gz; it must not exist.
+        selection: Which entries.
+    """
+    _check_name(file)
+    try:
+        with NamedTemporaryFile(dir=file.parent, suffix=".part") as making:
+            said = asyncio.run(_export(making, selection))
+            making.flush()
+            os.fsync(making.fileno())
+            os.link(making.name, file)  # refuses where somebody made it meanwhile
+    except KeyboardInterrupt:
+        raise CommandFailed(
+            f"interrupted: {file} was not made; it can be run again", status=_INTERRUPTED
+        ) from None
+    except OSError as problem:
+        raise CommandFailed(f"{file} cannot be made: {problem.strerror}; {_EXAMPLE}") from None
+    sys.stdout.write(f"exported {said} to {file}\n")
+
+
+def _check_name(file: Path) -> None:
+    if not file.name.endswith(_SUFFIX):
+        problem = f"does not end in {_SUFFIX}"
+    elif file.exists():
+        problem = "is there already"
+    elif not file.parent.is_dir():
+        problem = "is in no folder"
+    else:
+        return
+    raise CommandFailed(f"{file} {problem}; {_EXAMPLE}", status=2)
+
+
+async def _export(file: IO[bytes], selection: Selection) -> str:
+    from ops.progress import Pace, shown
+    from ops.sources import from_streams
+    from services.ledger.archive import ArchiveWriter
+
+    wanted, stretch, pace = selection.wanted(), selection.stretch(), Pace()
+    async with from_streams(wanted, stretch) as source:
+        writer = ArchiveWriter(file, _header(selection, stretch))
+        async with shown(pace, lambda: writer.entries, total=source.total):
+            async for page in source.pages:
+                await asyncio.to_thread(writer.add, wanted.among(page))
+            await asyncio.to_thread(writer.finish)
+    selection.check_found(writer.entries)
+    return pace.of(writer.entries)
+
+
+def _header(selection: Selection, stretch: "Stretch") -> "Header":
+    from services.ledger.archive import VERSION, Header
+
+    return Header(
+        topup_export=VERSION,
+        made_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        first=stretch.first,
+        last=stretch.last,
+        topup=selection.topup,
+        customer=selection.customer,
+        provider=selection.provider,
+    )

@@ -1,0 +1,154 @@
+"""Books entries again that were read from the streams or a file, and says what that changed.
+
+It writes to the books alone: nothing is put on a stream, acknowledged or sent.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Final, Protocol
+
+import msgspec
+import psycopg
+
+from services.ledger.books import Booked
+from services.ledger.database import said
+from services.ledger.entries import Outcome, Request
+from services.ledger.sheets import UNBOOKABLE, read_sheet
+from shared.bus.reader import Entry
+from shared.contracts.events import decode_request
+from shared.contracts.streams import PartitionKeys, partition_of
+from shared.runtime.background import end
+
+PAGE_ENTRIES: Final = 1_000
+AT_ONCE: Final = 3
+"""Pages that are booked at once: while the database works on one, another one is read."""
+
+
+class Bookable(Protocol):
+    """The books, or copies to rehearse on."""
+
+    async def unknown(
+        self, requests: Sequence[Request], outcomes: Sequence[Outcome]
+    ) -> tuple[list[Request], list[Outcome]]:
+        """Return those that are not booked just as they are."""
+        ...
+
+    async def book(self, requests: Sequence[Request], outcomes: Sequence[Outcome]) -> Booked:
+        """Book what is not booked yet."""
+        ...
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose entries; all that is given must fit, and nothing given takes every entry."""
+
+    topup_id: str | None = None
+    customer_id: str | None = None
+    provider: str | None = None
+
+    def streams(self, partitions: int, providers: Sequence[str]) -> Iterator[str]:
+        """Name where such entries can lie: outcomes first, for they make a topup's row at once."""
+        places = range(partitions)
+        if self.customer_id is not None:
+            places = range(place := partition_of(self.customer_id, partitions), place + 1)
+        for names in map(PartitionKeys, places):
+            yield names.outcomes
+            for provider in [self.provider] if self.provider else providers:
+                yield names.requests(provider)
+
+    def among(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Return the entries that fit."""
+        if self.topup_id is not None:
+            wanted = self.topup_id.encode()
+            entries = [entry for entry in entries if entry.fields.get("id") == wanted]
+        if self.customer_id is None and self.provider is None:
+            return entries
+        return [entry for entry in entries if self._fits(entry)]
+
+    def _fits(self, entry: Entry) -> bool:
+        try:
+            body = decode_request(entry.fields.get("body", b""))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return False  # nobody can say whose it is
+        return self.customer_id in (None, body.customer_id) and self.provider in (
+            None,
+            body.provider,
+        )
+
+
+class Changes(msgspec.Struct, kw_only=True):
+    """What was read so far, what of it was wanted, and what it was to the books."""
+
+    read: int = 0
+    wanted: int = 0
+    requests: int = 0
+    outcomes: int = 0
+    set_aside: int = 0
+    unreadable: int = 0
+    example: str | None = None  # of an unreadable one: stream, id and reason
+
+
+class Replay:
+    """One run; `changes` is true to life while it runs."""
+
+    def __init__(self, books: Bookable, wanted: Wanted, changes: Changes) -> None:
+        self._books = books
+        self._wanted = wanted
+        self._changes = changes
+
+    async def run(self, pages: AsyncIterator[list[Entry]]) -> None:
+        """Book all pages, a few at once: in which order does not matter to the books.
+
+        Raises:
+            psycopg.Error: each page is booked as a whole or not at all; it may be run again.
+        """
+        booking: set[asyncio.Task[None]] = set()
+        try:
+            async for page in pages:
+                while len(booking) >= AT_ONCE:
+                    booking = await _next(booking)
+                booking.add(asyncio.create_task(self._page(page)))
+            while booking:
+                booking = await _next(booking)
+        finally:
+            await end(booking)
+
+    async def _page(self, page: Sequence[Entry]) -> None:
+        wanted = self._wanted.among(page)
+        await self._book(wanted)
+        self._changes.read += len(page)
+        self._changes.wanted += len(wanted)
+
+    async def _book(self, entries: Sequence[Entry]) -> None:
+        sheet = read_sheet(entries)
+        try:
+            new = await self._books.unknown(sheet.requests, sheet.outcomes)
+            booked = await self._books.book(*new) if any(new) else Booked()
+        except UNBOOKABLE as problem:
+            await self._book_apart(entries, problem)
+            return
+        self._changes.requests += booked.requests
+        self._changes.outcomes += booked.outcomes
+        self._changes.set_aside += booked.set_aside
+        for entry, reason in sheet.unreadable:
+            self._leave(entry, reason)
+
+    async def _book_apart(self, entries: Sequence[Entry], problem: psycopg.Error) -> None:
+        """Find the entry that the database refuses, by halves, and leave it out alone."""
+        if len(entries) == 1:
+            self._leave(entries[0], said(problem))
+            return
+        middle = len(entries) // 2
+        await self._book(entries[:middle])
+        await self._book(entries[middle:])
+
+    def _leave(self, entry: Entry, reason: str) -> None:
+        self._changes.unreadable += 1
+        self._changes.example = self._changes.example or f"{entry.stream} {entry.id}: {reason}"
+
+
+async def _next(booking: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+    """Wait for one of them; raises what it raised."""
+    ended, going_on = await asyncio.wait(booking, return_when=asyncio.FIRST_COMPLETED)
+    for task in ended:
+        task.result()
+    return going_on

@@ -1,0 +1,42 @@
+"""Stream entries as the books take them, with those that nobody can read aside."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+import psycopg
+from psycopg import errors
+
+from services.ledger.entries import Outcome, Request, Unreadable, read_outcome, read_request
+from shared.bus.reader import Entry
+from shared.contracts.streams import brings_outcomes
+
+UNBOOKABLE: Final = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    errors.ProgramLimitExceeded,
+    errors.StatementTooComplex,
+)
+"""What the database refuses because of the content: that would fail for ever."""
+
+
+class Sheet(msgspec.Struct):
+    """A batch as the books take it, and what nobody can read with the reasons."""
+
+    requests: list[Request] = []
+    outcomes: list[Outcome] = []
+    unreadable: list[tuple[Entry, str]] = []
+
+
+def read_sheet(entries: Iterable[Entry]) -> Sheet:
+    """Return what the entries say; an entry is told by the stream that it lies on."""
+    sheet = Sheet()
+    for entry in entries:
+        try:
+            if brings_outcomes(entry.stream):
+                sheet.outcomes.append(read_outcome(entry.id, entry.fields))
+            else:
+                sheet.requests.append(read_request(entry.fields))
+        except Unreadable as problem:
+            sheet.unreadable.append((entry, str(problem)))
+    return sheet
