@@ -5,15 +5,18 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c # a filtered command fails as it would alone
 INSTALL := PYTHONUNBUFFERED=1 $(PIP) install --progress-bar off --require-hashes
 SHOWN := sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing .*/  unpacking …/p'
-.PHONY: help run test check install format lint types imports unused lock clean
+.PHONY: help run test bench-replay check install format lint types imports unused lock clean
 help: ## print the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.local ## everything up on this machine, with a sandbox provider
 	@exec .venv/bin/topup up
 
 test: .venv/.dev ## every test, on real servers and real processes
 	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+bench-replay: .venv/.dev ## how fast and how flat a replay of 1,000,000 entries is
+	$(PY) -m bench.replay
 
 check: format lint types imports unused ## the gate: seconds, no servers
 format: .venv/.dev

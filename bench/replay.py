@@ -84,9 +84,11 @@ class Runs:
             raise SystemExit(f"topup {' '.join(words)} ended with {status}")
         passed = time.monotonic() - started
         rate = re.search(r"\(([\d,]+)/s\)", said)
-        shown = f"{rate[1]:>8} entries/s" if rate else f"{'':18}"
+        shown = f"{rate[1]:>8} entries/s" if rate else " " * 18
+        cpu_s, memory_mb = used.ru_utime + used.ru_stime, used.ru_maxrss / 1_024
         print(
-            f"{what:16} {shown}  {passed:6.1f} s  {used.ru_maxrss / 1024:4.0f} MB at most",
+            f"{what:16} {shown}  {passed:6.1f} s, {cpu_s:6.1f} s of them its own CPU, "
+            f"{memory_mb:3.0f} MB at most",
             flush=True,
         )
 

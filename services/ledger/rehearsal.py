@@ -7,13 +7,21 @@ temporary tables can be written.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Final
 
 from services.ledger.books import Booked, Books
 from services.ledger.database import Connection, Database
 from services.ledger.entries import Outcome, Request
 from services.ledger.queries import queries
 
-_TABLES = ("topups", "outcomes", "postings", "set_aside", "totals")
+_KEYS: Final = {
+    "topups": "topup_id",
+    "outcomes": "topup_id, seq",
+    "postings": "topup_id, seq, line",
+    "set_aside": "topup_id, seq, digest",
+    "totals": "quarter, kind, currency",
+}
+"""Of each copy; the indexes for lists are left out."""
 
 
 class Rehearsal:
@@ -34,10 +42,10 @@ class Rehearsal:
             psycopg.Error: the session broke, and with it the copies: nothing can be said.
         """
         async with database.session() as session:
-            for table in _TABLES:
-                await session.execute(
-                    f"CREATE TEMPORARY TABLE {table} (LIKE public.{table} INCLUDING ALL)".encode()
-                )
+            await session.execute("SET temp_buffers = '64MB'")
+            for table, key in _KEYS.items():
+                copy = f"LIKE public.{table} INCLUDING ALL EXCLUDING INDEXES, PRIMARY KEY ({key})"
+                await session.execute(f"CREATE TEMPORARY TABLE {table} ({copy})".encode())
             await session.execute("SET default_transaction_read_only = on")
             yield cls(database, session)
 

@@ -26,6 +26,18 @@ pytestmark = pytest.mark.system
         (["logs", "--tail", "-1"], "--tail -1 is not between"),
         (["logs", "--tail", "few"], "For example: topup logs dispatcher --tail 50"),
         (["migrate", "now"], "topup migrate takes no 'now'. For example: topup migrate"),
+        (["replay", "--from", "yesterday"], "--from 2026-11-23T22:00:00-06:00"),
+        (["replay", "--to", "2026-11-23T10:00:00"], "neither a time with its offset"),
+        (["replay", "--from", "2026-11-24", "--to", "2026-11-23"], "is not before"),
+        (["replay", "--topup", "42"], "is not the id of a topup"),
+        (["replay", "--provider", "NOBODY"], "only LATCOM"),
+        (["replay", "--file", "none.jsonl.gz"], "none.jsonl.gz cannot be read: No such file"),
+        (["replay", "--file", "docs"], "docs cannot be read: Is a directory"),
+        (["replay", "--file", "README.md"], "README.md: it is no gzip file"),
+        (["replay", "--fast"], "--fast"),
+        (["export"], "FILE"),
+        (["export", "november.csv"], "does not end in .jsonl.gz"),
+        (["export", "no/folder/all.jsonl.gz"], "is in no folder"),
     ],
 )
 def test_wrong_usage(run: Run, words: list[str], problem: str) -> None:
@@ -54,7 +66,17 @@ def test_help_fits_a_terminal(run: Run, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["ps"], ["ps", "--json"], ["scale", "gateway=2"], ["logs"], ["doctor"], ["migrate"]]
+    "words",
+    [
+        ["ps"],
+        ["ps", "--json"],
+        ["scale", "gateway=2"],
+        ["logs"],
+        ["doctor"],
+        ["migrate"],
+        ["replay"],
+        ["export", "all.jsonl.gz"],
+    ],
 )
 def test_nothing_runs(run: Run, words: list[str]) -> None:
     """Status 1, and how to start."""
