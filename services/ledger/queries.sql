@@ -1,3 +1,6 @@
+-- The ledger's statements, each under its name. `%(…)b` sends an array in binary: as text every
+-- element would be escaped by itself, which took a third of the time of booking.
+
 -- queue_behind: many book at once, but one whose batch resolves something books alone, since two
 --   outcomes of one topup in two transactions could lock its row in either order.
 SELECT CASE WHEN %(alone)s THEN pg_advisory_xact_lock(%(key)s)
@@ -12,12 +15,12 @@ WITH new AS (
            reference, metadata, 'epoch'::timestamptz + accepted_at_ms * interval '1 ms', digest,
            status, reason, provider_reference,
            'epoch'::timestamptz + settled_at_ms * interval '1 ms', seq
-    FROM unnest(%(topup_id)s::uuid[], %(customer_id)s::text[], %(phone)s::text[],
-                %(country)s::text[], %(amount_minor)s::bigint[], %(currency)s::text[],
-                %(provider)s::text[], %(product)s::text[], %(reference)s::text[],
-                %(metadata)s::json[], %(accepted_at_ms)s::bigint[], %(digest)s::bytea[],
-                %(status)s::text[], %(reason)s::text[], %(provider_reference)s::text[],
-                %(settled_at_ms)s::bigint[], %(seq)s::smallint[])
+    FROM unnest(%(topup_id)b::uuid[], %(customer_id)b::text[], %(phone)b::text[],
+                %(country)b::text[], %(amount_minor)b::bigint[], %(currency)b::text[],
+                %(provider)b::text[], %(product)b::text[], %(reference)b::text[],
+                %(metadata)b::json[], %(accepted_at_ms)b::bigint[], %(digest)b::bytea[],
+                %(status)b::text[], %(reason)b::text[], %(provider_reference)b::text[],
+                %(settled_at_ms)b::bigint[], %(seq)b::smallint[])
         AS given (topup_id, customer_id, phone, country, amount_minor, currency, provider, product,
                   reference, metadata, accepted_at_ms, digest, status, reason, provider_reference,
                   settled_at_ms, seq)
@@ -27,21 +30,21 @@ WITH new AS (
 ), posted AS (
     INSERT INTO postings (topup_id, seq, line, debit, credit, currency, amount_minor)
     SELECT topup_id, 0, line, debit, credit, currency, amount_minor
-    FROM new CROSS JOIN unnest(%(line)s::smallint[], %(debit)s::text[], %(credit)s::text[])
+    FROM new CROSS JOIN unnest(%(line)b::smallint[], %(debit)b::text[], %(credit)b::text[])
         AS move (line, debit, credit)
 )
 SELECT topup_id::text FROM new;
 
 -- request_digests: the requests that are booked for these ids.
-SELECT topup_id::text, digest FROM topups WHERE topup_id = ANY(%(topup_id)s::uuid[]);
+SELECT topup_id::text, digest FROM topups WHERE topup_id = ANY(%(topup_id)b::uuid[]);
 
 -- insert_outcomes: each outcome once, with what it posts; returns those that are new.
 WITH given AS (
     SELECT *
-    FROM unnest(%(topup_id)s::uuid[], %(seq)s::smallint[], %(state)s::text[], %(reason)s::text[],
-                %(provider_reference)s::text[], %(evidence)s::json[], %(settled_at_ms)s::bigint[],
-                %(entry)s::text[], %(digest)s::bytea[], %(currency)s::text[],
-                %(amount_minor)s::bigint[])
+    FROM unnest(%(topup_id)b::uuid[], %(seq)b::smallint[], %(state)b::text[], %(reason)b::text[],
+                %(provider_reference)b::text[], %(evidence)b::json[], %(settled_at_ms)b::bigint[],
+                %(entry)b::text[], %(digest)b::bytea[], %(currency)b::text[],
+                %(amount_minor)b::bigint[])
         AS outcome (topup_id, seq, state, reason, provider_reference, evidence, settled_at_ms,
                     entry, digest, currency, amount_minor)
 ), new AS (
@@ -58,29 +61,29 @@ WITH given AS (
     SELECT topup_id, seq, line, debit, credit, currency, amount_minor
     FROM new
     JOIN given USING (topup_id, seq)
-    JOIN unnest(%(move_seq)s::smallint[], %(move_state)s::text[], %(line)s::smallint[],
-                %(debit)s::text[], %(credit)s::text[])
+    JOIN unnest(%(move_seq)b::smallint[], %(move_state)b::text[], %(line)b::smallint[],
+                %(debit)b::text[], %(credit)b::text[])
         AS move (seq, state, line, debit, credit) USING (seq, state)
 )
 SELECT topup_id::text, seq FROM new;
 
 -- outcome_digests: the outcomes that are booked for these topups.
-SELECT topup_id::text, seq, digest FROM outcomes WHERE topup_id = ANY(%(topup_id)s::uuid[]);
+SELECT topup_id::text, seq, digest FROM outcomes WHERE topup_id = ANY(%(topup_id)b::uuid[]);
 
 -- update_topups: the topup's row takes the outcome with the highest seq.
 UPDATE topups
 SET status = given.state, reason = given.reason, seq = given.seq,
     provider_reference = given.provider_reference,
     settled_at = 'epoch'::timestamptz + given.settled_at_ms * interval '1 ms'
-FROM unnest(%(topup_id)s::uuid[], %(seq)s::smallint[], %(state)s::text[], %(reason)s::text[],
-            %(provider_reference)s::text[], %(settled_at_ms)s::bigint[])
+FROM unnest(%(topup_id)b::uuid[], %(seq)b::smallint[], %(state)b::text[], %(reason)b::text[],
+            %(provider_reference)b::text[], %(settled_at_ms)b::bigint[])
     AS given (topup_id, seq, state, reason, provider_reference, settled_at_ms)
 WHERE topups.topup_id = given.topup_id AND topups.seq < given.seq;
 
 -- set_aside: what contradicts the books is kept for people, once.
 INSERT INTO set_aside (topup_id, seq, digest, content)
-SELECT * FROM unnest(%(topup_id)s::uuid[], %(seq)s::smallint[], %(digest)s::bytea[],
-                     %(content)s::json[])
+SELECT * FROM unnest(%(topup_id)b::uuid[], %(seq)b::smallint[], %(digest)b::bytea[],
+                     %(content)b::json[])
 ON CONFLICT DO NOTHING
 RETURNING seq;
 
@@ -98,7 +101,7 @@ SET transactions = totals.transactions + excluded.transactions,
 
 -- unknown_requests: places, from 1 on, of requests that are not booked just as they are given.
 SELECT place::integer
-FROM unnest(%(topup_id)s::uuid[], %(digest)s::bytea[]) WITH ORDINALITY
+FROM unnest(%(topup_id)b::uuid[], %(digest)b::bytea[]) WITH ORDINALITY
     AS given (topup_id, digest, place)
 LEFT JOIN topups USING (topup_id)
 WHERE topups.digest IS DISTINCT FROM given.digest
@@ -106,8 +109,8 @@ ORDER BY place;
 
 -- unknown_outcomes: likewise of outcomes, with the requests that they carry.
 SELECT place::integer
-FROM unnest(%(topup_id)s::uuid[], %(seq)s::smallint[], %(digest)s::bytea[],
-            %(request_digest)s::bytea[]) WITH ORDINALITY
+FROM unnest(%(topup_id)b::uuid[], %(seq)b::smallint[], %(digest)b::bytea[],
+            %(request_digest)b::bytea[]) WITH ORDINALITY
     AS given (topup_id, seq, digest, request_digest, place)
 LEFT JOIN outcomes USING (topup_id, seq)
 LEFT JOIN topups USING (topup_id)
