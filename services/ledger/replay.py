@@ -4,6 +4,7 @@ It writes to the books alone: nothing is put on a stream, acknowledged or sent.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final, Protocol
 
@@ -21,7 +22,7 @@ from shared.runtime.background import end
 
 PAGE_ENTRIES: Final = 1_000
 AT_ONCE: Final = 3
-"""Pages that are booked at once: while the database works on one, another one is read."""
+"""Pages in hand: while the database books one, others are read and compared."""
 
 
 class Bookable(Protocol):
@@ -96,32 +97,38 @@ class Replay:
         self._changes = changes
 
     async def run(self, pages: AsyncIterator[list[Entry]]) -> None:
-        """Book all pages, a few at once: in which order does not matter to the books.
+        """Book all pages in their order: of entries that contradict each other the first counts.
 
         Raises:
             psycopg.Error: each page is booked as a whole or not at all; it may be run again.
         """
-        booking: set[asyncio.Task[None]] = set()
+        in_hand: deque[asyncio.Task[None]] = deque()
         try:
             async for page in pages:
-                while len(booking) >= AT_ONCE:
-                    booking = await _next(booking)
-                booking.add(asyncio.create_task(self._page(page)))
-            while booking:
-                booking = await _next(booking)
+                if len(in_hand) >= AT_ONCE:
+                    await in_hand[0]
+                    del in_hand[0]
+                before = in_hand[-1] if in_hand else None
+                in_hand.append(asyncio.create_task(self._page(page, before)))
+            for task in in_hand:
+                await task
         finally:
-            await end(booking)
+            await end(in_hand)
 
-    async def _page(self, page: Sequence[Entry]) -> None:
+    async def _page(self, page: Sequence[Entry], before: asyncio.Task[None] | None) -> None:
         wanted = self._wanted.among(page)
-        await self._book(wanted)
+        await self._book(wanted, before)
         self._changes.read += len(page)
         self._changes.wanted += len(wanted)
 
-    async def _book(self, entries: Sequence[Entry]) -> None:
+    async def _book(
+        self, entries: Sequence[Entry], before: asyncio.Task[None] | None = None
+    ) -> None:
         sheet = read_sheet(entries)
         try:
             new = await self._books.unknown(sheet.requests, sheet.outcomes)
+            if before is not None:
+                await asyncio.wait([before])
             booked = await self._books.book(*new) if any(new) else Booked()
         except UNBOOKABLE as problem:
             await self._book_apart(entries, problem)
@@ -144,11 +151,3 @@ class Replay:
     def _leave(self, entry: Entry, reason: str) -> None:
         self._changes.unreadable += 1
         self._changes.example = self._changes.example or f"{entry.stream} {entry.id}: {reason}"
-
-
-async def _next(booking: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
-    """Wait for one of them; raises what it raised."""
-    ended, going_on = await asyncio.wait(booking, return_when=asyncio.FIRST_COMPLETED)
-    for task in ended:
-        task.result()
-    return going_on
