@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator
 from itertools import count
+from typing import Any
 
 import msgspec
 import pytest
@@ -216,6 +217,43 @@ async def test_operators_at_once_lose_no_change(register: Register) -> None:
     assert len(working) == customer.working_keys == 4
     assert {sha256 for sha256, known in told.items() if known.active} == working
     assert {told[sha256].limit_per_minute for sha256 in working} == {customer.limit_per_minute}
+
+
+class Held:
+    """A client whose announcements wait until they are let go."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.waiting = asyncio.Event()
+        self.go = asyncio.Event()
+
+    def pipeline(self, **how: Any) -> Any:
+        pipe = self._client.pipeline(**how)
+        send = pipe.execute
+
+        async def execute() -> Any:
+            self.waiting.set()
+            await self.go.wait()
+            return await send()
+
+        pipe.execute = execute
+        return pipe
+
+
+async def test_a_late_announcement_does_not_undo_a_newer_one(
+    register: Register, owned: Database, redis: Client
+) -> None:
+    """The second operator's change is told after the first one's, however long that takes."""
+    key = await register.draw()
+    held = Held(redis)
+    first = asyncio.create_task(Customers(Changes(owned, held)).limit(ACME, 1))
+    await held.waiting.wait()
+    second = asyncio.create_task(register.customers.limit(ACME, 2))
+    await asyncio.wait({second}, timeout=0.3)
+    held.go.set()
+    await asyncio.gather(first, second)
+    assert (await register.customers.find(ACME)).limit_per_minute == 2
+    assert (await register.told())[key.sha256].limit_per_minute == 2
 
 
 async def test_without_redis_it_is_done_and_said_not_to_be_announced(
