@@ -72,8 +72,8 @@ def enable(customer: CustomerId, /) -> None:
 
 
 async def _create(customer: str, merchant: str, limit: int | None, *, as_json: bool) -> None:
-    from ops.listing import print_json
     from ops.register import open_register
+    from ops.screens.listing import print_json
 
     async with open_register() as register:
         await register.customers.create(customer, merchant, limit)
@@ -85,8 +85,8 @@ async def _create(customer: str, merchant: str, limit: int | None, *, as_json: b
 
 
 async def _list(*, as_json: bool) -> None:
-    from ops.listing import print_json, print_table
     from ops.register import open_register
+    from ops.screens.listing import print_json, print_table
 
     async with open_register() as register:
         found = await register.customers.all()
@@ -102,9 +102,9 @@ async def _list(*, as_json: bool) -> None:
 async def _show(customer: str, *, as_json: bool) -> None:
     import msgspec
 
-    from ops.listing import print_facts, print_json, print_table
     from ops.register import open_register
-    from ops.shown_keys import as_json_of, as_row
+    from ops.screens.keys import as_json_of, as_row
+    from ops.screens.listing import print_facts, print_json, print_table
 
     async with open_register() as register:
         found = await register.customers.find(customer)
@@ -131,8 +131,8 @@ async def _limit(customer: str, limit: int | None) -> None:
 
 
 async def _disable(customer: str, *, yes: bool, dry_run: bool) -> None:
-    from ops.listing import moment
     from ops.register import open_register
+    from ops.screens.listing import moment
 
     async with open_register() as register:
         found = await register.customers.find(customer)
@@ -164,7 +164,7 @@ def _limit_of(text: str | None) -> int | None:
 
 
 def _row(customer: "Customer") -> dict[str, str]:
-    from ops.listing import moment
+    from ops.screens.listing import moment
 
     limit = customer.limit_per_minute
     return {

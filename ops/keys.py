@@ -86,9 +86,9 @@ async def _create(customer: str, scope: tuple[str, ...], label: str, *, as_json:
 
 
 async def _list(customer: str | None, *, with_ended: bool, as_json: bool) -> None:
-    from ops.listing import print_json, print_table
     from ops.register import open_register
-    from ops.shown_keys import as_json_of, as_row
+    from ops.screens.keys import as_json_of, as_row
+    from ops.screens.listing import print_json, print_table
 
     async with open_register() as register:
         if customer is not None:
@@ -137,7 +137,7 @@ async def _rotate(
 
 
 def _show_once(secret: str, customer: str, scopes: list[str], label: str, *, as_json: bool) -> None:
-    from ops.listing import print_facts, print_json
+    from ops.screens.listing import print_facts, print_json
 
     known = {"id": id_of(hash_of(secret)), "customer_id": customer}
     if as_json:
@@ -154,7 +154,7 @@ def _kept_of(secret: str) -> "NewKey":
 
 
 def _described(key: "Key") -> str:
-    from ops.listing import moment
+    from ops.screens.listing import moment
 
     label = f" '{key.label}'" if key.label else ""
     said = f"last used {moment(key.last_used_at)}" if key.last_used_at else "never used"

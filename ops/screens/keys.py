@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ops.listing import moment
+from ops.screens.listing import moment
 from services.ledger.keys import Key
 
 
