@@ -81,14 +81,15 @@ class GuardedProtocol(HttpToolsProtocol):
         self._leaving = True
         if self.transport.is_closing():
             return
-        if self._message_open or self._unread_bytes():
+        if self._message_open or self._kernel_bytes(termios.FIONREAD):
             self._arm(BODY_S if self._message_open and not self._head_open else HEADER_S)
         else:
             super().shutdown()
 
-    def _unread_bytes(self) -> int:
+    def _kernel_bytes(self, queue: int) -> int:
+        """Return how many bytes the kernel holds that we have not read, or the client not taken."""
         count = bytearray(4)
-        fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.FIONREAD, count)
+        fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), queue, count)
         return int.from_bytes(count, sys.byteorder)
 
     # -- one message: what the parser says -----------------------------------------------------
@@ -129,14 +130,27 @@ class GuardedProtocol(HttpToolsProtocol):
     # -- what must end -------------------------------------------------------------------------
 
     def pause_writing(self) -> None:
-        self._taken()
-        # abort: a close would wait for the client to take what is buffered
-        self._taking = self.loop.call_later(TAKE_S, self.transport.abort)
+        self._expect_taking()
         super().pause_writing()
 
     def resume_writing(self) -> None:
         self._taken()
         super().resume_writing()
+
+    def _expect_taking(self) -> None:
+        self._taken()
+        untaken = self._untaken_bytes()
+        self._taking = self.loop.call_later(TAKE_S, self._check_taking, untaken)
+
+    def _check_taking(self, untaken: int) -> None:
+        """Cut off a client that has taken nothing; a slow one has, long before we may write on."""
+        if self._untaken_bytes() < untaken:
+            self._expect_taking()
+        else:
+            self.transport.abort()  # a close would wait for the client to take what is buffered
+
+    def _untaken_bytes(self) -> int:
+        return self._kernel_bytes(termios.TIOCOUTQ) + self.transport.get_write_buffer_size()
 
     def _taken(self) -> None:
         if self._taking is not None:

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import itertools
+import socket
 from typing import Any
 
 import aiohttp
@@ -203,6 +204,27 @@ async def test_a_client_that_takes_nothing_for_long_is_cut_off(
         await home.until(cut_off)
         with pytest.raises(aiohttp.ClientError):
             await answer.read()
+
+
+async def test_a_client_that_takes_little_by_little_is_served(
+    home: House, gateway: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slow is not silent: however long it takes until there is room for more."""
+    monkeypatch.setattr("shared.web.connection.TAKE_S", 1.0)
+    home.ledger.file_pieces = itertools.repeat(PIECE)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+        client.setblocking(False)
+        loop = asyncio.get_running_loop()
+        host, _, port = gateway.removeprefix("http://").partition(":")
+        await loop.sock_connect(client, (host, int(port)))
+        asked = f"GET {LIST}.csv HTTP/1.1\r\nhost: h\r\nx-api-key: {SECRET}\r\n\r\n"
+        await loop.sock_sendall(client, asked.encode())
+        until = loop.time() + 2.5
+        while loop.time() < until:
+            await loop.sock_recv(client, 16_384)
+            await asyncio.sleep(0.05)
+        assert home.ledger.files_open == 1
 
 
 async def test_a_customer_has_two_files_at_once(home: House, gateway: str) -> None:
