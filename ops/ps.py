@@ -17,7 +17,7 @@ def ps(*, as_json: Annotated[bool, Parameter(name="--json", negative=())] = Fals
     from ops.supervisor.folder import data_folder
     from ops.tables import as_list, print_rows
 
-    rows = ask(data_folder(os.environ).socket, List())
+    rows = ask(data_folder(os.environ).socket, List()).rows
     if as_json:
         sys.stdout.write(as_list(rows))
     else:

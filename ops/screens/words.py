@@ -8,18 +8,17 @@ from zoneinfo import ZoneInfo
 from shared.contracts.money import EXPONENTS, format_amount
 
 NOTHING: Final = "-"
+_S_TENTHS: Final = 10
 _S_MIN: Final = 60
 _S_HOUR: Final = 3_600
 _S_DAY: Final = 86_400
 
 
 def age(seconds: float) -> str:
-    """Return `0.4 s`, `42 s`, `3 min 12 s`, `5 h 03 min` or `2 d 4 h`."""
+    """Return `0.4 s`, `4 s`, `42 s`, `3 min 12 s`, `5 h 03 min` or `2 d 4 h`."""
     whole = int(seconds)
-    if whole < 10:  # noqa: PLR2004 - below it a tenth is worth reading
-        return f"{seconds:.1f} s"
     if whole < _S_MIN:
-        return f"{whole} s"
+        return f"{seconds:.1f} s" if whole < _S_TENTHS and seconds != whole else f"{whole} s"
     if whole < _S_HOUR:
         return f"{whole // _S_MIN} min {whole % _S_MIN:02} s"
     if whole < _S_DAY:

@@ -27,16 +27,20 @@ class Scale(msgspec.Struct, frozen=True, tag="scale"):
     counts: dict[str, int]
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """The replicas as they are now, or why nothing was done."""
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """The replicas as they are now, or why nothing was done.
+
+    `killed` did not finish what they had in flight, and were ended.
+    """
 
     rows: list[Row] = []
+    killed: list[str] = []
     refusal: str | None = None
     status: int = 1
 
 
 Request = List | Scale
-Handle = Callable[[Request], Awaitable[list[Row]]]
+Handle = Callable[[Request], Awaitable[Answer]]
 
 
 def listen(path: Path) -> socket.socket:
@@ -54,7 +58,7 @@ async def serve(listener: socket.socket, handle: Handle) -> asyncio.Server:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             request = msgspec.json.decode(await reader.readline(), type=Request)
-            said = Answer(rows=await handle(request))
+            said = await handle(request)
         except msgspec.DecodeError as problem:
             said = Answer(refusal=str(problem))
         except CommandFailed as problem:
@@ -68,7 +72,7 @@ async def serve(listener: socket.socket, handle: Handle) -> asyncio.Server:
     return await asyncio.start_unix_server(answer, sock=listener, limit=_LINE_BYTES_MAX)
 
 
-def ask(path: Path, request: Request) -> list[Row]:
+def ask(path: Path, request: Request) -> Answer:
     """Ask the running supervisor; raises CommandFailed when there is none or it refuses."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_ANSWER_S_MAX)
@@ -85,7 +89,7 @@ def ask(path: Path, request: Request) -> list[Row]:
     answer = msgspec.json.decode(line, type=Answer)
     if answer.refusal is not None:
         raise CommandFailed(answer.refusal, status=answer.status)
-    return answer.rows
+    return answer
 
 
 def _with_short_name(path: Path, use: Callable[[str], None]) -> None:

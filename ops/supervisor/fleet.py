@@ -67,8 +67,7 @@ class Fleet:
 
     async def _end(self, leaving: Sequence[Replica]) -> list[str]:
         clean = await asyncio.gather(*(replica.drain() for replica in leaving))
-        for replica in leaving:
-            self._replicas.remove(replica)
+        self._replicas = [replica for replica in self._replicas if replica not in leaving]
         return [
             replica.job.id for replica, gently in zip(leaving, clean, strict=True) if not gently
         ]

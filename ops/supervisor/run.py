@@ -96,11 +96,10 @@ class Supervisor:
             fleet = self._fleet = Fleet(tasks, self._launcher.service_job, self._changed)
             stopping = Stopping(self._screen.say, fleet.kill)
             bounding = tasks.create_task(self._bound_logs())
-            door = await control.serve(
-                control.listen(self._folder.socket), Scaling(self._plan, fleet).handle
-            )
+            scaling = Scaling(self._plan, fleet)
+            door = await control.serve(control.listen(self._folder.socket), scaling.handle)
             try:
-                await self._live(keys, fleet, stopping)
+                await self._live(keys, fleet, scaling, stopping)
             except CommandFailed as problem:
                 failure = problem
             finally:
@@ -112,12 +111,13 @@ class Supervisor:
         if failure is not None:
             raise failure
 
-    async def _live(self, keys: Demo, fleet: Fleet, stopping: Stopping) -> None:
+    async def _live(self, keys: Demo, fleet: Fleet, scaling: Scaling, stopping: Stopping) -> None:
         steps = start_steps(
             self._plan, self._wiring, self._launcher, fleet, self._screen, seed=keys.seed()
         )
         if not await stopping.unless_asked(run_steps(steps)):
             return
+        scaling.open()
         self._gate.open()
         if await stopping.unless_asked(self._public_port_answers(keys)):
             self._screen.ready(keys, self._folder, sandboxed=self._sandboxed)

@@ -138,7 +138,7 @@ class House:
         await self._ask(Scale({service: count}))
 
     async def _ask(self, request: Request) -> list[Row]:
-        return await asyncio.to_thread(ask, self._data.socket, request)
+        return (await asyncio.to_thread(ask, self._data.socket, request)).rows
 
     async def heal(self) -> None:
         """Mend links and servers, and fill the provider's wallet."""

@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -169,6 +170,29 @@ async def accept(stack: Stack, count: int, *, patient: bool = True) -> list[str]
             await asyncio.sleep(0.1)
 
     return await asyncio.gather(*(one(number) for number in range(count)))
+
+
+@asynccontextmanager
+async def flowing(stack: Stack, *, merchants: int = 4) -> AsyncIterator[list[str]]:
+    """Sell without a pause for as long as the block lasts; yield the ids as they are accepted.
+
+    Each request has a connection of its own and is made once: the first that is not accepted fails.
+    """
+    topups: list[str] = []
+    ended = asyncio.Event()
+
+    async def sell() -> None:
+        while not ended.is_set():
+            status, body = await stack.post()
+            assert status == 202, f"answered {status} {body}"
+            topups.append(body["topup_id"])
+
+    selling = [asyncio.create_task(sell()) for _ in range(merchants)]
+    try:
+        yield topups
+    finally:
+        ended.set()
+        await asyncio.gather(*selling)
 
 
 async def check_books(stack: Stack, topups: list[str]) -> dict[str, int]:

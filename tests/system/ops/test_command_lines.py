@@ -19,6 +19,8 @@ pytestmark = pytest.mark.system
         (["scale", "dispatcher=many"], "dispatcher=many is not a count"),
         (["scale", "dispatcher=-1"], "dispatcher=-1 is not a count"),
         (["scale", "dispatcher=²"], "dispatcher=² is not a count"),
+        (["scale", "dispatcher=" + "9" * 5_000], "is not a count, 0 or more"),
+        (["scale", "dispatcher=2", "dispatcher=3"], "dispatcher is there twice"),
         (["scale", "=2"], "'=2' is not SERVICE=COUNT"),
         (["serve"], "SERVICE"),
         (["serve", "cashier"], "topup serve gateway"),

@@ -80,7 +80,7 @@ def test_an_impossible_wish_changes_nothing(run: Run) -> None:
         ("gateway=65", "gateway=65 is not between 0 and 64"),
     ):
         done = run.topup("scale", "dispatcher=4", wish)
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert problem in done.stderr
         assert "topup scale dispatcher=5" in done.stderr
     assert run.rows() == before
