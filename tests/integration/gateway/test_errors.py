@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from services.gateway import metrics
+from shared.contracts.keys import draw_key
 from tests.integration.gateway.house import PLAIN, House
 from tests.integration.gateway.ledger_stand import MERCHANT, SECRET, api_key
 
@@ -132,13 +134,29 @@ async def test_invalid_requests_take_no_place_and_leave_nothing(home: House) -> 
 
 
 async def test_an_unknown_key_and_a_revoked_one_look_the_same(home: House) -> None:
-    """Nobody learns which keys exist."""
-    home.ledger.keys.append(api_key("revoked", active=False))
+    """Nobody learns which keys exist, or could; only operators see how many were mistyped."""
+    revoked = draw_key()
+    home.ledger.keys.append(api_key(revoked, active=False))
     gateway = await home.gateway()
-    unknown = await home.post(gateway, x_api_key="unknown")
-    revoked = await home.post(gateway, x_api_key="revoked")
-    assert unknown.status == revoked.status == 401
-    assert unknown.body == revoked.body
+    before = refused_keys()
+    answers = [
+        await home.post(gateway, x_api_key=secret)
+        for secret in (draw_key(), revoked, revoked[:-1], "")
+    ]
+    assert {answer.status for answer in answers} == {401}
+    assert len({answer.body for answer in answers}) == 1
+    after = refused_keys()
+    assert {why: after[why] - before[why] for why in after} == {
+        "unknown": 2,
+        "malformed": 1,
+        "none": 1,
+    }
+
+
+def refused_keys() -> dict[str, float]:
+    """Return how many requests had no working key, by why."""
+    counted = metrics.KEYS_REFUSED
+    return {why: counted.labels(why)._value.get() for why in ("unknown", "malformed", "none")}
 
 
 async def test_another_request_under_the_same_key(home: House, gateway: str) -> None:
