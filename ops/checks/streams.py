@@ -22,7 +22,7 @@ async def check_streams(environ: Mapping[str, str]) -> AsyncIterator[Finding]:
         return
     client = connect(url)
     try:
-        yield await _durable(client)
+        yield await _durable(client, setting("REDIS_REPLICAS", environ))
         yield await _evicts_nothing(client)
         yield await _functions(client)
         written = await client.hget(PartitionKeys(0).meta, "partitions")
@@ -37,10 +37,26 @@ async def check_streams(environ: Mapping[str, str]) -> AsyncIterator[Finding]:
         yield finding
 
 
-async def _durable(client: Client) -> Finding:
-    found = await durability(client)
-    if found == "fsync":
-        return Finding("durability", "every answered write is on disk")
+async def _durable(client: Client, told: str | None) -> Finding:
+    attached = (await client.info("replication")).get("connected_slaves", 0)
+    if told is None and attached:
+        return Finding(
+            "durability",
+            f"{attached} replicas, and nobody waits for them: one that is promoted may lack topups",
+            f"set REDIS_REPLICAS={attached}, or REDIS_REPLICAS=0 where none can be promoted",
+        )
+    replicas = int(told) if told and told.isdigit() else 0  # else its own check tells
+    found = await durability(client, replicas=replicas)
+    if found in ("fsync", "replicated"):
+        where = f"disk, here and on {replicas} replicas" if replicas else "disk"
+        return Finding("durability", f"every answered write is on {where}")
+    if replicas:
+        return Finding(
+            "durability",
+            f"{found}: fewer than {replicas} replicas have on disk what is written ({attached} "
+            "attached); nothing is accepted or paid until they do",
+            "start the replicas, with `appendonly yes`, or correct REDIS_REPLICAS",
+        )
     return Finding(
         "durability",
         f"{found}: a crash of the server may lose accepted topups",

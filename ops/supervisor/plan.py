@@ -129,6 +129,7 @@ _SETTINGS: Final = frozenset(
         "IDEMPOTENCY_WINDOW",
         "QUEUE_CONCURRENCY",
         "RATE_LIMIT_PER_MINUTE",
+        "REDIS_REPLICAS",
         "STREAM_PARTITIONS",
         "STREAM_RETENTION",
         "TIMEZONE",

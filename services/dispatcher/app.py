@@ -44,6 +44,7 @@ class Dispatcher:
             self._client,
             partitions=settings.stream_partitions,
             window_ms=settings.idempotency_window_ms,
+            replicas=settings.redis_replicas,
         )
         self._draining = asyncio.Event()
         self._providers = providers(settings)
@@ -135,7 +136,7 @@ class Dispatcher:
             instance,
             clock,
             checks={
-                "redis": redis_check(self._client),
+                "redis": redis_check(self._client, replicas=self._topups.replicas),
                 "database": database_check(self._client, clock),
                 "queue": queue_check(self._topups),
             },

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from shared.runtime.replica import Partitions, RedisUrl, ReplicaSettings
+from shared.runtime.replica import Partitions, RedisUrl, Replicas, ReplicaSettings
 
 Concurrency = Annotated[int, msgspec.Meta(ge=1, le=20_000, examples=[20])]
 StallMs = Annotated[int, msgspec.Meta(ge=1_000, le=60_000, examples=["15s"])]
@@ -24,6 +24,7 @@ class DispatcherSettings(ReplicaSettings, frozen=True, kw_only=True):
     """Streams, slots, the bound on pauses, and the providers' access."""
 
     redis_url: RedisUrl
+    redis_replicas: Replicas = 0
     stream_partitions: Partitions = 1
     queue_concurrency: Concurrency = 20
     stall_ms: StallMs = 15_000

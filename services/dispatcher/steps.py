@@ -41,7 +41,7 @@ class Steps:
         async def park(items: Sequence[Parking]) -> list[tuple[str, int] | ItemFailed]:
             return await topups.park(partition, provider, items, terms=terms)
 
-        self._replicated = topups.replicated
+        self._replicated = topups.replicas > 0
         self._begin = Batcher(begin)
         self._finish = Batcher(finish)
         self._park = Batcher(park)

@@ -54,6 +54,7 @@ class Gateway:
             self._client,
             partitions=settings.stream_partitions,
             window_ms=settings.idempotency_window_ms,
+            replicas=settings.redis_replicas,
         )
         self._keyring = Keyring(
             self._ledger, self._blocking, clock, stale_ms=settings.key_stale_max_ms
@@ -113,7 +114,7 @@ class Gateway:
             instance,
             clock,
             checks={
-                "redis": redis_check(self._client),
+                "redis": redis_check(self._client, replicas=self._topups.replicas),
                 "database": database_check(self._client, clock),
                 "queue": queue_check(self._topups),
                 "ratelimiter": self._limits.check,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from shared.runtime.replica import HttpUrl, Partitions, Port, RedisUrl, ReplicaSettings
+from shared.runtime.replica import HttpUrl, Partitions, Port, RedisUrl, Replicas, ReplicaSettings
 
 Limit = Annotated[int, msgspec.Meta(ge=0, le=1_000_000, examples=[200])]
 WindowMs = Annotated[int, msgspec.Meta(ge=1_000, examples=["7d"])]
@@ -25,6 +25,7 @@ class GatewaySettings(ReplicaSettings, frozen=True, kw_only=True):
 
     port: Port = 8080
     redis_url: RedisUrl
+    redis_replicas: Replicas = 0
     ratelimiter_url: HttpUrl
     ledger_url: HttpUrl
     admin_key: AdminKey | None = None  # none: the admin API is off

@@ -56,7 +56,9 @@ class Ledger:
         self._database = Database(
             settings.database_url, connections_max=settings.database_pool_size
         )
-        self._topups = Topups(self._client, partitions=partitions, window_ms=0)
+        self._topups = Topups(
+            self._client, partitions=partitions, window_ms=0, replicas=settings.redis_replicas
+        )
         self._draining = asyncio.Event()
         crash = crash_points(settings.crash_at, environment=settings.environment)
         self._bookkeepers = [
@@ -142,7 +144,7 @@ class Ledger:
             clock,
             checks={
                 "database": self._check_database,
-                "redis": redis_check(self._client),
+                "redis": redis_check(self._client, replicas=self._topups.replicas),
                 "queue": queue_check(self._topups),
             },
             # without Redis nothing new comes, but what is booked can still be asked

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from shared.runtime.replica import Partitions, Port, RedisUrl, ReplicaSettings
+from shared.runtime.replica import Partitions, Port, RedisUrl, Replicas, ReplicaSettings
 
 DatabaseUrl = Annotated[
     str,
@@ -38,6 +38,7 @@ class LedgerSettings(ReplicaSettings, frozen=True, kw_only=True):
 
     port: Port
     redis_url: RedisUrl
+    redis_replicas: Replicas = 0
     database_url: DatabaseUrl
     database_pool_size: PoolSize = 100
     stream_partitions: Partitions = 1

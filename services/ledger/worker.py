@@ -16,7 +16,7 @@ from services.ledger.database import said
 from services.ledger.sheets import UNBOOKABLE, Sheet, read_sheet
 from shared.bus.reader import Entry, GroupReader
 from shared.bus.topups import Topups
-from shared.contracts.errors import TopupError
+from shared.contracts.errors import NotDurable, TopupError
 from shared.contracts.limits import BATCH_MAX, BODY_BYTES_MAX
 from shared.contracts.streams import LEDGER_GROUP, brings_outcomes
 from shared.runtime.clock import Clock
@@ -99,9 +99,12 @@ class Bookkeeper:
         """Return when the entries are booked, or set aside for people, and acknowledged.
 
         Raises:
-            psycopg.Error: draining, and the database is away: they stay pending for others.
+            psycopg.Error, NotDurable: draining, and the database or a replica of the streams is
+                away: they stay pending for others.
         """
         self._crash("ledger.after_read")
+        if self._topups.replicas:
+            entries = await self._kept(entries)
         sheet = read_sheet(entries)
         buried = {(entry.stream, entry.id) for entry, _ in sheet.unreadable}
         try:
@@ -159,6 +162,19 @@ class Bookkeeper:
                     sheet.outcomes,
                     before_commit=lambda: self._crash("ledger.before_commit"),
                 )
+        raise AssertionError("it returns or raises")
+
+    async def _kept(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Wait until no failover can undo the entries: the books must hold nothing that was."""
+        async for attempt in stamina.retry_context(
+            on=lambda problem: isinstance(problem, NotDurable) and not self._draining.is_set(),
+            attempts=None,
+            timeout=None,
+            wait_initial=RETRY_S,
+            wait_max=RETRY_S_MAX,
+        ):
+            with attempt:
+                return await self._reader.keep(entries, replicas=self._topups.replicas)
         raise AssertionError("it returns or raises")
 
     def _may_pass(self, problem: Exception) -> bool:

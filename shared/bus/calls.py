@@ -22,7 +22,9 @@ from shared.bus import functions
 from shared.contracts.errors import NotAccepted, NotDurable, NotKnown, PartitionsDiffer
 from shared.runtime.redis import Client
 
-WAITAOF_TIMEOUT_MS: Final = 2_000
+WAITS_MS: Final = (5, 20, 2_000)
+"""How long to wait for replicas, asking anew each time: one that is asked in the packet of the
+write itself answers for what it had on disk before, and then not for another second."""
 _REFUSED: Final = (
     OutOfMemoryError, ReadOnlyError, BusyLoadingError, MasterDownError, ClusterDownError,
     TryAgainError, AskError, AuthenticationError, NoPermissionError,
@@ -69,16 +71,22 @@ class Caller:
             return await self._client.fcall(name, len(keys), *keys, *args)
         async with self._client.pipeline(transaction=False) as pipe:
             pipe.fcall(name, len(keys), *keys, *args)
-            pipe.execute_command("WAITAOF", 1, self.replicas, WAITAOF_TIMEOUT_MS)
-            reply, kept = await pipe.execute(raise_on_error=False)  # raised, each has a preface
+            for wait_ms in WAITS_MS:
+                pipe.execute_command("WAITAOF", 1, self.replicas, wait_ms)
+            reply, *_, kept = await pipe.execute(raise_on_error=False)  # raised: with a preface
         if isinstance(reply, Exception):
             raise reply
-        if isinstance(kept, Exception):
-            raise NotDurable(str(kept)) from kept
-        local, remote = kept
-        if local < 1 or remote < self.replicas:
-            raise NotDurable(f"on {local} own disk and {remote} of {self.replicas} replicas")
+        on_all_disks(kept, self.replicas)
         return reply
+
+
+def on_all_disks(kept: Any, replicas: int) -> None:  # noqa: ANN401 - what WAITAOF gave, or an error
+    """Raise NotDurable unless WAITAOF says that the write is on our disk and all those."""
+    if isinstance(kept, Exception):
+        raise NotDurable(str(kept)) from kept
+    local, remote = kept
+    if local < 1 or remote < replicas:
+        raise NotDurable(f"on {local} own disk and {remote} of {replicas} replicas")
 
 
 def _unanswered(error: Exception) -> NotKnown | NotAccepted:

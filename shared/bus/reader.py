@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from shared.bus.calls import Caller
+from shared.bus.calls import WAITS_MS, Caller, on_all_disks
 from shared.contracts.limits import BATCH_MAX
 from shared.runtime.redis import Client
 
@@ -81,6 +81,32 @@ class GroupReader:
                 return found
             found += read_rows(stream, rows)
             after = rows[-1][0]
+
+    async def keep(self, entries: Sequence[Entry], *, replicas: int) -> list[Entry]:
+        """Return those entries that are still there, once no failover can undo them any more.
+
+        Claiming them anew is a write about these very entries; after a failover that has lost
+        some, the new primary does not know those.
+
+        Raises:
+            NotDurable: fewer replicas than that have it on disk by now; ask again.
+        """
+        by_stream: dict[str, list[str]] = {}
+        for entry in entries:
+            by_stream.setdefault(entry.stream, []).append(entry.id)
+        async with self._client.pipeline(transaction=False) as pipe:
+            for stream, ids in by_stream.items():
+                pipe.xclaim(stream, self._group, self._consumer, 0, ids, justid=True)
+            for wait_ms in WAITS_MS:
+                pipe.execute_command("WAITAOF", 1, replicas, wait_ms)
+            replies = await pipe.execute()
+        on_all_disks(replies[-1], replicas)
+        there = {
+            (stream, found.decode())
+            for stream, rows in zip(by_stream, replies, strict=False)
+            for found in rows
+        }
+        return [entry for entry in entries if (entry.stream, entry.id) in there]
 
     async def claim(self, stream: str, alive_key: str, *, count_max: int) -> list[Entry]:
         """Take over entries of consumers that have been silent for too long.

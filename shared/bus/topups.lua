@@ -1,5 +1,5 @@
 #!lua name=topups1
--- minor 3
+-- minor 4
 -- The life of a topup: every step that changes its record, its stream entries or its lane.
 --
 -- KEYS of every function, unless it says otherwise:
@@ -73,6 +73,12 @@ local function write_counters(c)
   for field, by in pairs(c.deltas) do
     if by ~= 0 then redis.call('HINCRBY', c.counters, field, by) end
   end
+end
+
+-- A repeat of a step that is done: a write, so that WAITAOF has one to wait for.
+local function repeated(c, reply)
+  count(c, 'replayed', 1)
+  return reply
 end
 
 -- Run `step` for each item; its error is its reply.
@@ -241,8 +247,7 @@ local function accept(keys, args)
       first_id = first_print and id
     end
     if first_id then
-      redis.call('HINCRBY', c.counters, 'replayed', 1) -- a write, so that WAITAOF has one to wait for
-      return { first_print == print and 'replayed' or 'mismatch', first_id, '' }
+      return repeated(c, { first_print == print and 'replayed' or 'mismatch', first_id, '' })
     end
     local entry = redis.call('XADD', c.lane, '*', 'id', id, 'body', body, 'key', key, 'at', text(c.now))
     redis.call('HSET', record_key(c, i), 'v', VERSION, 'lane', c.provider, 'body', body,
@@ -388,7 +393,7 @@ local function finish(keys, args)
     local own = r.nonce == nonce and r.mode == 'send'
     local settled, reply = decide(r, nonce, to, covers)
     if reply == 'contradiction' then copy_to_dead(c, id, 'contradiction', evidence) end
-    if not settled then return { reply, r.state } end
+    if not settled then return repeated(c, { reply, r.state }) end
     if own and to == 'unresolved' then suspect(c, i, r, c.now, r.quarantine) end
     settle(c, i, id, r, settled, reason, reference, evidence, window)
     if own then tell_lane(c, id, to == 'unresolved' and 'silent' or 'fine', reason, hold_ms) end
@@ -413,7 +418,7 @@ local function park(keys, args)
     end
     if r.v > VERSION then return { 'newer', 0 } end
     if r.state ~= 'active' or r.nonce ~= nonce then
-      return { r.state == 'waiting' and r.nonce == nonce and 'ok' or 'fenced', 0 }
+      return repeated(c, { r.state == 'waiting' and r.nonce == nonce and 'ok' or 'fenced', 0 })
     end
     local due = c.now + tonumber(delay)
     if r.mode == 'send' and not DEFINITE_NO[why] then
@@ -487,7 +492,7 @@ local function resolve(keys, args)
     local r = read(c, i)
     if not r then return { 'lost' } end
     if r.v > VERSION then return { 'newer' } end
-    if r.state ~= 'unresolved' then return { r.state } end
+    if r.state ~= 'unresolved' then return repeated(c, { r.state }) end
     if to == 'failed' and tonumber(asked_at) <= r.quarantine_until then
       return { 'too_soon', text(r.quarantine_until) }
     end

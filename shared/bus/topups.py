@@ -36,7 +36,7 @@ class Topups:
         self._partitions = partitions
         self._window_ms = window_ms
         self._caller = Caller(client, replicas=replicas)
-        self.replicated = replicas > 0
+        self.replicas = replicas
         self.keys = [PartitionKeys(partition) for partition in range(partitions)]
 
     # -- a topup's life --------------------------------------------------------------------

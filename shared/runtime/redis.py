@@ -8,6 +8,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
 COMMAND_TIMEOUT_S = 5.0
+TRIAL_MS = (5, 50)
+TRIALS_KEY = "topup:{0}:trials"
 
 Client: TypeAlias = Any
 """A `redis.asyncio` client. Its own types make each reply a union of sync and async, RESP 2 and 3;
@@ -41,8 +43,19 @@ def _client(url: str, *, connections_max: int, socket_timeout: float | None) -> 
     return Redis.from_pool(pool)
 
 
-async def durability(client: Client) -> str:
-    """Say what an answered write is worth: `fsync`, `at risk`, or `unknown` where it is secret."""
+async def durability(client: Client, *, replicas: int = 0) -> str:
+    """Say what an answered write is worth, by the server's settings or, with replicas, by a trial.
+
+    `fsync`, `replicated`, `at risk`, or `unknown` where the settings are secret.
+    """
+    if replicas:
+        async with client.pipeline(transaction=False) as pipe:
+            pipe.incr(TRIALS_KEY)
+            for wait_ms in TRIAL_MS:
+                pipe.execute_command("WAITAOF", 1, replicas, wait_ms)
+            *_, kept = await pipe.execute(raise_on_error=False)
+        safe = not isinstance(kept, Exception) and kept[0] >= 1 and kept[1] >= replicas
+        return "replicated" if safe else "at risk"
     try:
         found = await client.config_get("append*")
     except ResponseError:

@@ -8,6 +8,7 @@ from shared.contracts.limits import HEARTBEAT_MS_MAX
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535, description="a port", examples=[8081])]
 Partitions = Annotated[int, msgspec.Meta(ge=1, le=4_096, examples=[1])]
+Replicas = Annotated[int, msgspec.Meta(ge=0, le=16, examples=[1])]
 RedisUrl = Annotated[
     str,
     msgspec.Meta(

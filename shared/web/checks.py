@@ -7,15 +7,15 @@ from shared.runtime.redis import Client, durability
 from shared.web.health import Check, Condition
 
 
-def redis_check(client: Client) -> Check:
+def redis_check(client: Client, *, replicas: int = 0) -> Check:
     """Ask whether Redis answers, and whether what it answers is on disk by then."""
 
     async def check() -> Condition:
         await client.ping()
-        held = await durability(client)
+        held = await durability(client, replicas=replicas)
         return Condition(
             connected=True,
-            status="healthy" if held == "fsync" else "degraded",
+            status="healthy" if held in ("fsync", "replicated") else "degraded",
             details={"durability": held},
         )
 

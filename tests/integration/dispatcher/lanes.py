@@ -55,10 +55,11 @@ class Bay:
         size: int,
         owner: str = "me",
         reader: type[GroupReader] = GroupReader,
+        replicas: int = 0,
     ) -> None:
         self.client = client
         self.patron = Patron()
-        self.topups = Topups(client, partitions=partitions, window_ms=60_000)
+        self.topups = Topups(client, partitions=partitions, window_ms=60_000, replicas=replicas)
         self.watch = LaneWatch(self.topups, providers=[LANE])
         self.draining = asyncio.Event()
         self.slots = Slots(size)

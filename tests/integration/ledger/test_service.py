@@ -228,3 +228,17 @@ def test_a_customer_reads_its_own_topup_only(
         assert topup_id(1).encode() in answer.read()
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(f"{url}C2")
+
+
+def test_nothing_is_booked_that_a_failover_could_undo(
+    serve: Callable[..., Process], streams: Redis, ledger_url: str
+) -> None:
+    """With a replica that may be promoted, and is away, entries wait in the ledger's hands."""
+    ledger = serve(REDIS_REPLICAS="1")
+    until(ledger.ready)
+    add(streams, LANE, request_fields(1))
+    until(lambda: streams.xpending(LANE, LEDGER_GROUP)["pending"] == 1)
+    streams.config_resetstat()
+    until(lambda: streams.info("commandstats").get("cmdstat_waitaof", {}).get("calls", 0) >= 6)
+    with psycopg.connect(ledger_url) as connection:
+        assert connection.execute("SELECT count(*) FROM topups").fetchone() == (0,)
