@@ -154,7 +154,7 @@ def _token_in(reply: Reply) -> str | None:
         return None
     try:
         token = msgspec.json.decode(reply.body, type=_Access).access
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
     return token if token.isascii() and token.isprintable() and token else None
 
@@ -168,6 +168,7 @@ def provider_url(text: str) -> URL:
     example = "for example LATCOM_URL=https://provider.example"
     try:
         url = URL(text)
+        (url.host or "").encode("idna")  # what name resolution does, and would fail at each time
     except ValueError:
         raise InvalidSettings(f"LATCOM_URL is not a URL; {example}") from None
     if url.scheme not in ("http", "https") or not url.host:

@@ -1,8 +1,9 @@
 """What LATCOM is told, and what its answers mean; no I/O."""
 
+import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -63,7 +64,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     reference: str | int | None = msgspec.field(name="distTransid", default=None)
 
 
+def _each_once(pairs: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("a name twice")
+
+
 _results: Final = msgspec.json.Decoder(Result)
+_unambiguous: Final = json.JSONDecoder(object_pairs_hook=_each_once, parse_int=str, parse_float=str)
 
 
 def order_body(sale: Sale, reference: str) -> bytes:
@@ -99,12 +106,16 @@ def wire_amount(product: Product, amount_minor: int, currency: str) -> str:
 
 
 def read_result(reply: Reply, reference: str) -> Result | None:
-    """Return the answer if it is surely one, and surely about this reference."""
+    """Return the answer if it is surely one, and surely about this reference.
+
+    One that says a thing twice says neither.
+    """
     if reply.status != HTTP_OK:
         return None
     try:
         result = _results.decode(reply.body)
-    except (msgspec.DecodeError, UnicodeError):
+        _unambiguous.decode(reply.body.decode())
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     return result if _text(result.reference) == reference else None
 

@@ -80,7 +80,7 @@ class Wire:
         try:
             async with asyncio.timeout(self._connect_s) as exchange.deadline:
                 reply = await self._exchange(exchange, method, url, headers, body)
-        except (aiohttp.ClientError, OSError, _TooLong) as problem:
+        except (aiohttp.ClientError, OSError, ValueError, _TooLong) as problem:
             return exchange.verdict(problem)
         finally:
             exchange.sealed = True

@@ -83,6 +83,7 @@ async def test_wrong_credentials_hold_the_lane(provider: Sandbox) -> None:
         pytest.param(peers.tells({"access": 5}), id="number"),
         pytest.param(peers.tells({"token": "other"}), id="other_name"),
         pytest.param(peers.tells(b"\xff\xfe{"), id="rubbish"),
+        pytest.param(peers.tells(b'{"access":"good","x":' + b"[" * 9_999), id="deep"),
         pytest.param(peers.tells({"access": "good"}, 302), id="redirect"),
         pytest.param(peers.tells({}, 503), id="status"),
         pytest.param(peers.cuts, id="cut"),
@@ -212,6 +213,15 @@ async def test_a_refusal_with_our_id_is_final(message: str) -> None:
         pytest.param(b"<html>", 200, id="html"),
         pytest.param(b'{"status":"Success","distTransid":"topup-of-ours"', 200, id="cut_json"),
         pytest.param(b"\xff\xfe", 200, id="rubbish"),
+        pytest.param(
+            b'{"status":"Fail","status":"Success","distTransid":"topup-of-ours"}', 200, id="both"
+        ),
+        pytest.param(
+            b'{"status":"Fail","distTransid":"x","distTransid":"topup-of-ours"}', 200, id="two_ids"
+        ),
+        pytest.param(
+            b'{"status":"Success","distTransid":"topup-of-ours","x":' + b"[" * 9_999, 200, id="deep"
+        ),
         *[
             pytest.param(told(), code, id=f"success_{code}")
             for code in (201, 202, 302, 400, 403, 404, 409, 429, 500, 502, 503, 504)

@@ -66,6 +66,9 @@ def test_every_amount_of_the_range_is_rounded_half_up_to_the_cent() -> None:
         "https://name:word@provider.example",
         "https://provider.example?token=word",
         "https://provider.example:port",
+        "https://provider..example",
+        f"https://{'a' * 64}.example",
+        "https://xn--zzzzzz.example",
     ],
 )
 def test_a_url_that_would_show_credentials_is_refused_in_one_line(url: str) -> None:

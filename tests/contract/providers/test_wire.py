@@ -131,6 +131,13 @@ async def test_nobody_there_means_not_sent(wire: Wire) -> None:
     assert attempt.looked == 0
 
 
+@pytest.mark.parametrize("host", ["does-not-exist.invalid", f"{'a' * 64}.invalid"])
+async def test_a_name_that_leads_nowhere_means_not_sent(wire: Wire, host: str) -> None:
+    attempt = Attempt("x")
+    assert isinstance(await call(wire, f"https://{host}", attempt=attempt), NotSent)
+    assert attempt.looked == 0
+
+
 async def test_tls_that_fails_or_hangs_means_not_sent(wire: Wire) -> None:
     async with Peer(peers.is_silent) as peer:
         url = f"https://127.0.0.1:{peer.port}"
