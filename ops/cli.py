@@ -69,6 +69,9 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stderr.close()
         sys.exit(141)
+    except OSError as problem:  # a full disk, a folder that another user owns
+        place = f"{problem.filename}: " if problem.filename else ""
+        _fail(f"{place}{problem.strerror or problem}", 1)
 
 
 def _misused(problem: CycloptsError) -> str:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from ops.children import Account, as_account
 from ops.errors import CommandFailed
 from ops.servers.account import server_account
+from ops.servers.made import note_made, refuse_lost
 from ops.servers.places import INSTEAD, private_place, reachable_programs, remember
 
 
@@ -38,8 +39,10 @@ def ensure_cluster(folder: Path, secrets: Path) -> Cluster:
             f"the data of {folder} is gone from {folder.readlink()}: bring it back, "
             f"or remove {folder.parent} to start anew"
         )
+    refuse_lost(folder, complete=(folder / "PG_VERSION").exists())
     if not folder.exists():
         _make(folder, secrets, programs, account)
+    note_made(folder)
     return Cluster(
         data=folder.resolve(),
         programs=programs,

@@ -9,6 +9,7 @@ from typing import Final
 
 from ops.children import Launch
 from ops.errors import CommandFailed
+from ops.servers.made import note_made, refuse_lost
 from ops.servers.server import Server
 from ops.servers.wheels import wheel_folder
 
@@ -44,8 +45,9 @@ def prepare(
     folder: Path, *, name: str, port: int, password: str, keeps: str, parent_gone: Signals | None
 ) -> Server:
     """Write the configuration into the folder; the password stays out of the process list."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = folder.resolve()
+    refuse_lost(folder, complete=any((folder / "appendonlydir").glob("*.manifest")))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     configuration = folder / "valkey.conf"
     text = _SHARED.format(port=port, password=password, folder=folder) + keeps
     with os.fdopen(
@@ -58,7 +60,7 @@ def prepare(
         url=f"redis://:{password}@127.0.0.1:{port}/0",
         lock=folder / "lock",
         stop=SIGTERM,
-        ready=lambda _pid: _answers(port, password),
+        ready=lambda _pid: _answers(port, password) and _noted(folder, keeps),
         launch=Launch(
             argv=[str(_binary()), str(configuration)],
             cwd=folder,
@@ -76,6 +78,12 @@ def _binary() -> Path:
     if not found.is_file():
         raise CommandFailed(f"there is no embedded Valkey for {machine}: {instead}")
     return found
+
+
+def _noted(folder: Path, keeps: str) -> bool:
+    if keeps == DURABLE:
+        note_made(folder)
+    return True
 
 
 def _answers(port: int, password: str) -> bool:

@@ -95,6 +95,7 @@ class Launcher:
             stop=server.stop,
             patience_s=_SERVER_STOP_S_MAX,
             port=server.port,
+            remedy=f"see {log}; bring its data back, or remove {self._folder.root} to start anew",
         )
 
     async def run_task(self, task: Task, *, seed: bytes) -> None:

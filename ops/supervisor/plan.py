@@ -106,7 +106,7 @@ TASKS: Final = (
     Task(
         name="customer",
         arguments=("-m", "services.ledger", "seed-demo"),
-        after=("migrations",),
+        after=("functions", "migrations"),
         told=("DATABASE_URL", "REDIS_URL"),
         reads_seed=True,
     ),

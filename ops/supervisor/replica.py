@@ -12,13 +12,14 @@ from msgspec import Struct
 from ops.children import Launch
 from ops.errors import CommandFailed
 from ops.supervisor.process import Process
-from ops.supervisor.tails import last_lines
+from ops.supervisor.tails import last_lines, telling
 
 _WRONG_SETTINGS: Final = 2
 _PAUSE_S_FIRST: Final = 0.25
 _PAUSE_S_MAX: Final = 5.0
 _LOOK_S: Final = 0.05
 _LINES_SHOWN: Final = 5
+_LIVES_MAX: Final = 3
 
 
 class Status(StrEnum):
@@ -57,6 +58,8 @@ class Job(Struct, frozen=True, kw_only=True):
     patience_s: float
     port: int | None = None
     instance_port: int | None = None
+    remedy: str | None = None
+    """What helps where it cannot become ready at all; None tries again for ever."""
 
 
 class Replica:
@@ -68,7 +71,7 @@ class Replica:
         self.restarts = 0
         self.process: Process | None = None
         self.settled = asyncio.Event()
-        self.refusal: str | None = None
+        self.refusal: CommandFailed | None = None
         self.complaint: list[str] = []
         self._changed = changed
         self._leaving = asyncio.Event()
@@ -104,10 +107,10 @@ class Replica:
         self.settled.set()
 
     async def until_ready(self) -> None:
-        """Return when it was ready once; raises what it said when it refuses its settings."""
+        """Return when it was ready once; raises CommandFailed when it never will be."""
         await self.settled.wait()
         if self.refusal is not None:
-            raise CommandFailed(self.refusal, status=_WRONG_SETTINGS)
+            raise self.refusal
 
     async def drain(self) -> bool:
         """Ask it to end and wait; False when it had to be killed."""
@@ -160,12 +163,23 @@ class Replica:
         return False
 
     def _complain(self) -> None:
-        """A first life that ended over its settings is final: no second try would do better."""
-        wrong = self.process is not None and self.process.status == _WRONG_SETTINGS
-        if wrong and not self._was_ready:
-            self.refusal = "\n".join(self.complaint) or f"{self.job.id} refuses its settings"
-            self.settled.set()
+        """Where no further try would do better, say so and let the start fail."""
+        if not self._was_ready and self.refusal is None:
+            self.refusal = self._final()
+            if self.refusal is not None:
+                self.settled.set()
         self._move(Status.BACKING_OFF)
+
+    def _final(self) -> CommandFailed | None:
+        if self.job.remedy is None:
+            refused = self.process is not None and self.process.status == _WRONG_SETTINGS
+            words = "\n".join(self.complaint) or f"{self.job.id} refuses its settings"
+            return CommandFailed(words, status=_WRONG_SETTINGS) if refused else None
+        if self.restarts < _LIVES_MAX:
+            return None
+        return CommandFailed(
+            f"{self.job.id} does not start: {telling(self.complaint)}; {self.job.remedy}"
+        )
 
     async def _pause(self, seconds: float | None) -> None:
         try:

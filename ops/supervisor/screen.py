@@ -13,6 +13,7 @@ from rich.markup import escape
 from ops.supervisor.demo import Demo
 from ops.supervisor.folder import Folder
 from ops.supervisor.replica import Replica, Status
+from ops.supervisor.tails import telling
 
 _EXAMPLE = '{"phone": "5566374683", "amount": 10, "provider": "LATCOM"}'
 
@@ -51,7 +52,7 @@ class Screen:
         if replica.refusal is not None:
             return  # the start ends with these very words
         if row.state is Status.BACKING_OFF and row.restarts.bit_count() == 1:  # ever more seldom
-            words = escape(row.last_lines[-1]) if row.last_lines else "it said nothing"
+            words = escape(telling(row.last_lines))
             self.say(f"  [yellow]![/] {row.id} does not start, trying again: {words}")
         elif row.state is Status.STARTING and before == Status.READY:
             self.say(f"  [yellow]![/] {row.id} died; starting it again")

@@ -1,11 +1,14 @@
 """The end of a log file, and its bound."""
 
+import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 LOG_BYTES_MAX: Final = 50_000_000
 _BLOCK: Final = 65_536
+_GRAVE: Final = re.compile(r"\b(FATAL|PANIC):")
 
 
 def last_lines(path: Path, count: int, *, since: int = 0, before: int | None = None) -> list[str]:
@@ -23,6 +26,13 @@ def last_lines(path: Path, count: int, *, since: int = 0, before: int | None = N
     except OSError:
         return []
     return data.decode(errors="replace").splitlines()[-count:] if count else []
+
+
+def telling(lines: Sequence[str]) -> str:
+    """Return of a process's last words what says why it ended."""
+    words = [line.strip() for line in lines if line.strip() and "LOG:" not in line]
+    grave = [place for place, line in enumerate(words) if _GRAVE.search(line)]
+    return " ".join(words[grave[-1] :] if grave else words[-1:]) or "it said nothing"
 
 
 def rotate(folder: Path) -> None:

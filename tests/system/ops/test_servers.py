@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -151,3 +152,31 @@ def test_who_may_enter_a_folder(tmp_path: Path, mode: int, account: Account, may
 
 def can_enter_by_bits(folder: Path) -> bool:
     return bool(folder.stat().st_mode & 0o001)
+
+
+@pytest.mark.parametrize("lost", ["appendonlydir/*.manifest", "appendonlydir/*", "*"])
+def test_accepted_topups_that_are_gone_are_not_replaced_by_none(tmp_path: Path, lost: str) -> None:
+    """An empty server would forget who was paid already."""
+    folder = tmp_path / "valkey"
+    with valkey_server(folder):
+        pass
+    for path in folder.glob(lost):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(CommandFailed, match="is gone, or a part of it"):
+        Running.valkey(folder)
+
+
+def test_books_that_are_gone_are_not_replaced_by_empty_ones(tmp_path: Path) -> None:
+    """Somebody moved the folder, and may bring it back."""
+    folder = tmp_path / "postgres"
+    with postgres_server(folder):
+        pass
+    (folder / "PG_VERSION").rename(tmp_path / "kept")
+    with pytest.raises(CommandFailed, match="is gone, or a part of it"):
+        Running.postgres(folder)
+    (tmp_path / "kept").rename(folder / "PG_VERSION")
+    with postgres_server(folder):
+        pass
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(CommandFailed, match="is gone, or a part of it"):
+        Running.postgres(folder)

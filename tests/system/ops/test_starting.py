@@ -120,6 +120,21 @@ def test_wrong_settings_stop_the_start_with_the_services_own_line(run: Run) -> N
     assert not any(alive(process["pid"]) for process in run.state()["processes"])
 
 
+def test_data_that_no_try_can_mend_end_the_start(run: Run) -> None:
+    """With the server's own reason, where its log is, and what to do."""
+    first = run.up()
+    first.terminate()
+    assert first.wait(30) == 0
+    (run.folder / "postgres" / "PG_VERSION").write_text("9\n")
+    assert run.start().wait(60) == 1
+    line = run.said().splitlines()[-1]
+    assert line.startswith("topup: postgres does not start: ")
+    assert "initialized by PostgreSQL version 9" in line
+    assert str(run.folder / "logs" / "postgres.log") in line
+    assert f"remove {run.folder} to start anew" in line
+    assert not any(alive(process["pid"]) for process in run.state()["processes"])
+
+
 def test_what_does_not_start_is_shown_with_its_last_lines(run: Run) -> None:
     """It is tried again and again, and `ps` says why it fails."""
     run.start(STUB_REFUSES="ledger-1:1 the database is on fire")
