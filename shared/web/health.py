@@ -31,7 +31,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Check = Callable[[], Awaitable[Condition]]
-"""Asks one dependency; may raise or take its time: it is cut off and counts as not connected."""
+"""Asks one dependency; may raise or take its time, also to be cancelled: it is not connected."""
 
 
 class Health:
@@ -55,6 +55,7 @@ class Health:
         self._checks = checks
         self._essential = essential
         self._on_draining = on_draining
+        self._asking: dict[str, asyncio.Task[Condition | None]] = {}
         self._started = False
         self._draining = False
         BUILD.info({"version": product_version(), "service": instance.service})
@@ -105,14 +106,24 @@ class Health:
         return (503 if worst == "unhealthy" else 200), body
 
     async def _ask(self, name: str) -> Condition:
-        try:
-            async with asyncio.timeout(CHECK_TIMEOUT_MS / 1_000):
-                condition = await self._checks[name]()
-        except Exception:  # noqa: BLE001 - whatever a check raises, the dependency did not answer
+        asking = self._asking.get(name)
+        if asking is None or asking.done():
+            asking = self._asking[name] = asyncio.create_task(self._outcome(name))
+        await asyncio.wait({asking}, timeout=CHECK_TIMEOUT_MS / 1_000)
+        condition = asking.result() if asking.done() and not asking.cancelled() else None
+        if condition is None:
+            if not asking.cancelling():
+                asking.cancel()  # it may take seconds to end; nobody waits for that
             worst: Status = "unhealthy" if name in self._essential else "degraded"
             condition = Condition(connected=False, status=worst)
         DEPENDENCY_UP.labels(name).set(condition.status == "healthy")
         return condition
+
+    async def _outcome(self, name: str) -> Condition | None:
+        try:
+            return await self._checks[name]()
+        except Exception:  # noqa: BLE001 - whatever a check raises, the dependency did not answer
+            return None
 
 
 def instance_app(health: Health) -> Starlette:
