@@ -1,13 +1,14 @@
 """Where entries to replay come from: a stretch of the streams that run, or a file."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from ops.errors import CommandFailed
 from ops.streams import open_streams
-from services.ledger.archive import NotAnArchive, check_archive, read_archive
+from services.ledger.archive import NotAnArchive, read_archive
 from services.ledger.replay import PAGE_ENTRIES, Wanted
 from shared.bus.ranges import Stretch, pages
 from shared.bus.reader import Entry
@@ -43,8 +44,10 @@ async def from_file(path: Path, stretch: Stretch) -> AsyncIterator[Source]:
         CommandFailed: it cannot be read, or is not whole.
     """
     try:
-        footer = check_archive(path)
-        yield Source(_pages(read_archive(path, count_max=PAGE_ENTRIES), stretch), footer.entries)
+        total = 0
+        async for page in _pages(path):
+            total += len(page)
+        yield Source(_within(_pages(path), stretch), total)
     except NotAnArchive as problem:
         raise CommandFailed(
             f"{path}: {problem}; for example: topup replay --file july.jsonl.gz", status=2
@@ -57,6 +60,14 @@ async def from_file(path: Path, stretch: Stretch) -> AsyncIterator[Source]:
         ) from None
 
 
-async def _pages(found: Iterator[list[Entry]], stretch: Stretch) -> AsyncIterator[list[Entry]]:
-    for page in found:
+async def _pages(path: Path) -> AsyncIterator[list[Entry]]:
+    for page in read_archive(path, count_max=PAGE_ENTRIES):
+        yield page
+        await asyncio.sleep(0)  # so that Ctrl-C and the progress have their turn
+
+
+async def _within(
+    found: AsyncIterator[list[Entry]], stretch: Stretch
+) -> AsyncIterator[list[Entry]]:
+    async for page in found:
         yield [entry for entry in page if stretch.holds(entry.id)]

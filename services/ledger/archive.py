@@ -21,7 +21,6 @@ from shared.contracts.errors import TopupError
 VERSION: Final = 1
 LINE_BYTES_MAX: Final = 16 * 1024 * 1024
 _LEVEL: Final = 3  # half the time of 6, and a tenth more bytes
-_PAGE_LINES: Final = 1_000
 
 
 class NotAnArchive(TopupError):
@@ -94,23 +93,13 @@ class ArchiveWriter:
         self._zipped.write(lines)
 
 
-def check_archive(path: Path) -> Footer:
-    """Read the whole file, and return its footer.
+def read_archive(path: Path, *, count_max: int) -> Iterator[list[Entry]]:
+    """Yield its entries, page by page; only once they all were read is it known to be whole.
 
     Raises:
-        NotAnArchive: it is not whole, or nothing of ours.
+        NotAnArchive: it is not whole, or nothing of ours; also at its very end.
         OSError: it cannot be read.
     """
-    lines = _Lines(path)
-    for batch in lines.batches(_PAGE_LINES):
-        for line in batch:
-            _entry(line)
-    assert lines.footer is not None, "batches ends with it"
-    return lines.footer
-
-
-def read_archive(path: Path, *, count_max: int) -> Iterator[list[Entry]]:
-    """Yield its entries, page by page; raises as `check_archive`, at its end too."""
     for batch in _Lines(path).batches(count_max):
         yield [_entry(line) for line in batch]
 
@@ -121,7 +110,6 @@ class _Lines:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._sum = hashlib.sha256()
-        self.footer: Footer | None = None
 
     def batches(self, count_max: int) -> Iterator[list[bytes]]:
         try:
@@ -154,10 +142,10 @@ class _Lines:
 
     def _check_footer(self, line: bytes, found: int) -> None:
         try:
-            self.footer = msgspec.json.decode(line, type=Footer)
+            footer = msgspec.json.decode(line, type=Footer)
         except msgspec.MsgspecError:
             raise NotAnArchive("its last line is missing: export it again") from None
-        if self.footer != Footer(found, self._sum.hexdigest()):
+        if footer != Footer(found, self._sum.hexdigest()):
             raise NotAnArchive("its entries are not those that were written: it was altered")
 
 

@@ -233,6 +233,15 @@ async def test_what_nobody_can_book_is_told_and_stops_nobody(books: Books) -> No
     assert changes.example.startswith(LANE)
 
 
+async def test_a_known_outcome_of_another_request_is_set_aside(books: Books) -> None:
+    """It says the same of the end, and something else of what was asked for: people look at it."""
+    known = outcome_entry(1, State.SUCCEEDED)
+    other = outcome_entry(1, State.SUCCEEDED, amount_minor=7)
+    await book(books, [known])
+    assert (await replayed(books, [known, other])).set_aside == 1
+    assert (await replayed(books, [known, other])).set_aside == 0
+
+
 async def test_a_stretch_of_all_streams_is_read_beside_the_groups(redis: Client) -> None:
     """Every partition, lanes and outcomes, from end to end of it; no group is touched or made."""
     names = [PartitionKeys(0), PartitionKeys(1)]

@@ -30,9 +30,10 @@ def ledger_url(postgres_url: str, template: str) -> Iterator[str]:
         yield url
 
 
-async def refused(url: str, statement: str) -> str:
+async def refused(url: str, statement: str, *, before: str = "SELECT") -> str:
     """Return what the database says when it refuses."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute(before.encode())
         with pytest.raises(psycopg.errors.InsufficientPrivilege) as refusal:
             await connection.execute(statement.encode())
     return str(refusal.value)
@@ -65,6 +66,8 @@ async def test_a_topup_never_goes_back(ledger_url: str, service_url: str) -> Non
     for url in (ledger_url, service_url):
         assert "append-only" in await refused(url, "UPDATE topups SET status = 'queued', seq = 0")
         assert "append-only" in await refused(url, "UPDATE topups SET reason = 'why not'")
+    back_door = "SET session_replication_role = replica"
+    assert "append-only" in await refused(ledger_url, "UPDATE topups SET seq = 0", before=back_door)
 
 
 @pytest.mark.parametrize("table", [*BOOKS, "totals"])
