@@ -97,7 +97,7 @@ async def clock(house: House, fault: Fault) -> None:
     rows = await house.replicas(fault.target)
     if not rows:
         return
-    file = house.folder / "clocks" / rows[fault.pick % len(rows)].id
+    file = house.orders / f"{rows[fault.pick % len(rows)].id}.clock"
     file.write_text(str(CLOCKS_MS[fault.pick % len(CLOCKS_MS)]))
     await asyncio.sleep(fault.for_s)
     file.unlink(missing_ok=True)

@@ -69,7 +69,7 @@ class House:
     async def __aenter__(self) -> Self:
         """Start everything and wait until topups are taken."""
         self.folder.mkdir(parents=True)
-        (self.folder / "clocks").mkdir()
+        self.orders.mkdir()
         self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         self.servers = {
             "valkey": await self.in_thread(partial(Running.valkey, self.folder / "valkey")),
@@ -98,6 +98,11 @@ class House:
                 await self.in_thread(self.servers[name].stop)
         await self.session.close()
         self._thread.shutdown()
+
+    @property
+    def orders(self) -> Path:
+        """Where replicas look for what they are to suffer."""
+        return self.folder / "orders"
 
     # -- the supervisor ------------------------------------------------------------------------
 
@@ -209,7 +214,7 @@ class House:
             "LIMITER_REDIS_URL": self.servers["valkey-limits"].url,
             "DATABASE_URL": self.servers["postgres"].url,
             "LATCOM_URL": self._through("dispatcher-provider", "http://127.0.0.1"),
-            "CHAOS_CLOCKS": str(self.folder / "clocks"),
+            "CHAOS_ORDERS": str(self.orders),
             "CHAOS_WAYS": json.dumps(self._ways()),
         }
 

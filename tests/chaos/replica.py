@@ -1,7 +1,8 @@
-"""One replica as chaos runs it: the service itself, behind links of its own, on a clock that jumps.
+"""One replica as chaos runs it: the service itself, on links of its own and a clock that jumps.
 
-`CHAOS_WAYS` (JSON: service → variable → value) tells each service its own way to its servers;
-`CHAOS_CLOCKS` is a folder where a file named for an instance holds by how many ms its clock is off.
+`CHAOS_WAYS` (JSON: service → variable → value) tells each service its own way to its servers. The
+folder `CHAOS_ORDERS` has orders for single instances: `<instance>.clock` says by how many ms its
+clock is off, `<instance>.crash` is a `CRASH_AT` for its next life, and for that one only.
 """
 
 import json
@@ -21,10 +22,20 @@ def main() -> None:
     instance = os.environ["INSTANCE_ID"]
     service = instance.rpartition("-")[0]
     os.environ |= json.loads(os.environ["CHAOS_WAYS"]).get(service, {})
-    _let_the_clock_jump(Path(os.environ["CHAOS_CLOCKS"]) / instance)
+    orders = Path(os.environ["CHAOS_ORDERS"])
+    _let_the_clock_jump(orders / f"{instance}.clock")
+    _crash_once(orders / f"{instance}.crash")
     module = f"services.{service}"
     sys.argv = [module]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _crash_once(order: Path) -> None:
+    try:
+        os.environ["CRASH_AT"] = order.read_text()
+    except FileNotFoundError:
+        return
+    order.unlink()
 
 
 def _let_the_clock_jump(file: Path) -> None:

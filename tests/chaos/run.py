@@ -12,17 +12,15 @@ import msgspec
 
 from tests.chaos import schedule
 from tests.chaos.faults import happen
-from tests.chaos.house import House, until
+from tests.chaos.house import House
 from tests.chaos.merchant import Line, Merchant, Sale, sales
-from tests.chaos.replaying import replay_changes
+from tests.chaos.rest import hear_all
 from tests.chaos.schedule import Fault
 from tests.chaos.settings import Settings
-from tests.chaos.sources import Sources, ledger_says, merchant_says, provider_says, streams_say
-from tests.chaos.verifier import Violation, verify
+from tests.chaos.sources import Sources
+from tests.chaos.verifier import Violation
 
-REST_S_MAX: Final = 240.0
 KNOWN_S_MAX: Final = 120.0
-LOOKS_AT_ONCE: Final = 50
 SAY_EACH_S: Final = 10.0
 
 
@@ -71,17 +69,14 @@ class Run:
             )
             try:
                 await self._sell_and_break(house, merchant)
-                problems = await self._come_to_rest(house, merchant)
-                sources = await self._hear(house, merchant)
-                problems += await replay_changes(
-                    house.servers["valkey"].url, house.servers["postgres"].url
-                )
+                say(f"  {_clock()} healed; waiting for rest")
+                problems, sources = await hear_all(house, merchant, self._sold)
             finally:
                 await merchant.close()
         return Told(
             settings=self._settings,
             sources=sources,
-            violations=sorted({*problems, *verify(sources)}),
+            violations=problems,
             happened=self._happened,
             lines=merchant.lines,
             folder=self._folder,
@@ -131,43 +126,6 @@ class Run:
             say(f"  {_clock()} {fault}")
             await happen(house, fault)
             self._happened.append(Happened(fault, from_ms, _now_ms()))
-
-    async def _come_to_rest(self, house: House, merchant: Merchant) -> list[Violation]:
-        """Mend all, and wait until nothing is open."""
-        say(f"  {_clock()} healed; waiting for rest")
-        await house.heal()
-
-        async def at_rest() -> bool:
-            stats = await house.queue()
-            is_open = sum(stats.get(name, 1) for name in ("waiting", "active", "delayed"))
-            return not is_open and not merchant.open_sales
-
-        async def booked() -> bool:
-            return not any(streams_say(house.servers["valkey"].url).pending.values())
-
-        for what, look, within_s in (("topups", at_rest, REST_S_MAX), ("books", booked, 150.0)):
-            try:
-                await until(look, within_s=within_s, each_s=0.5)
-            except TimeoutError:
-                return [Violation("not at rest", what, f"still open after {within_s:.0f} s")]
-        return []
-
-    async def _hear(self, house: House, merchant: Merchant) -> Sources:
-        told = merchant_says(self._sold, merchant.lines)
-        at_once = asyncio.Semaphore(LOOKS_AT_ONCE)
-
-        async def look(key: str) -> None:
-            async with at_once:
-                for topup_id in told[key].ids[:1]:
-                    told[key].at_last = await merchant.look(topup_id)
-
-        await asyncio.gather(*map(look, told))
-        return Sources(
-            merchant=told,
-            provider=provider_says(await house.provider_book()),
-            ledger=await asyncio.to_thread(ledger_says, house.servers["postgres"].url),
-            streams=await asyncio.to_thread(streams_say, house.servers["valkey"].url),
-        )
 
     async def _say(self, merchant: Merchant) -> None:
         while True:

@@ -68,19 +68,22 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def draw(seed: int, *, length_s: float, each_s: float, kinds: Sequence[str]) -> list[Fault]:
-    """Return faults over `length_s`, one each `each_s` on average; the same for the same seed."""
+    """Return faults over `length_s`, one each `each_s` on average; the same for the same seed.
+
+    `kinds` are names of KINDS, alone or with one target: `kill:ledger`.
+    """
     chance = random.Random(seed)
-    weights = [KINDS[kind].weight for kind in kinds]
+    weights = [KINDS[name.partition(":")[0]].weight for name in kinds]
     faults: list[Fault] = []
     at_s = chance.expovariate(1 / each_s)
     while at_s < length_s:
-        name = chance.choices(kinds, weights)[0]
+        name, _, target = chance.choices(kinds, weights)[0].partition(":")
         kind = KINDS[name]
         faults.append(
             Fault(
                 at_s=at_s,
                 kind=name,
-                target=chance.choice(kind.targets),
+                target=target or chance.choice(kind.targets),
                 for_s=chance.uniform(*kind.for_s),
                 pick=chance.randrange(1 << 16),
             )

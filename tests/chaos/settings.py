@@ -70,15 +70,17 @@ def _seed(text: str) -> int:
 
 
 def _faults(text: str) -> tuple[str, ...]:
+    """Read kinds, each of them for all of its targets (`kill`) or for one (`kill:ledger`)."""
     if text == "all":
         return tuple(KINDS)
     names = tuple(name.strip() for name in text.split(",") if name.strip())
-    wrong = [name for name in names if name not in KINDS]
-    if wrong or not names:
-        known = ", ".join(KINDS)
-        raise WrongSetting(
-            f"FAULTS holds {(wrong or [''])[0]!r}, known are {known}; for example FAULTS=kill,cut"
-        )
+    for name in names or ("",):
+        kind, colon, target = name.partition(":")
+        if kind not in KINDS or (colon and target not in KINDS[kind].targets):
+            known = ", ".join(KINDS[kind].targets if kind in KINDS else KINDS)
+            raise WrongSetting(
+                f"FAULTS holds {name!r}, known are {known}; for example FAULTS=kill,cut:ledger-valkey"
+            )
     return names
 
 

@@ -1,0 +1,104 @@
+"""`make chaos-self-test`: seeded bugs, each in a copy of the code, each to be caught by a run.
+
+A bug is a patch in `tests/chaos/bugs`. What stands above its first `diff` line is read by people,
+but for the lines `NAME=value`: they are the settings of the run that must catch it.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import msgspec
+
+ROOT: Final = Path(__file__).parents[2]
+BUGS: Final = Path(__file__).parent / "bugs"
+CAUGHT_S_MAX: Final = 120.0
+GIVE_UP_S: Final = 400.0
+_SETTING: Final = re.compile(r"^([A-Z]+)=(\S+)$", re.MULTILINE)
+
+
+class Bug(msgspec.Struct, frozen=True):
+    """A mistake that somebody could make, and the run that must see it."""
+
+    name: str
+    patch: Path
+    settings: dict[str, str]
+
+    @property
+    def said(self) -> str:
+        """What the bug does, in a sentence."""
+        return self.patch.read_text().partition("\n")[0]
+
+
+def bugs() -> Iterator[Bug]:
+    """Yield every bug, by name."""
+    for patch in sorted(BUGS.glob("*.patch")):
+        head = patch.read_text().partition("\ndiff ")[0]
+        yield Bug(patch.stem, patch, dict(_SETTING.findall(head)))
+
+
+def copy_with(bug: Bug, folder: Path) -> None:
+    """Lay the committed and uncommitted code into the folder, with the bug in it.
+
+    Raises:
+        subprocess.CalledProcessError: the patch does not fit any more.
+    """
+    files = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    ).stdout
+    subprocess.run(["cpio", "-0pdm", "--quiet", str(folder)], cwd=ROOT, input=files, check=True)
+    subprocess.run(["git", "apply", str(bug.patch)], cwd=folder, check=True)
+
+
+def is_caught(bug: Bug, folder: Path) -> tuple[bool, float, str]:
+    """Run chaos on the copy; return whether it said no, after how long, and its last words."""
+    environ = {**os.environ, "MINUTES": "0.5", "EACH": "3", "SEED": "7", **bug.settings}
+    begun = time.monotonic()
+    try:
+        run = subprocess.run(
+            [sys.executable, "-m", "tests.chaos"],
+            cwd=folder,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=GIVE_UP_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False, GIVE_UP_S, "it did not end"
+    took_s = time.monotonic() - begun
+    words = [line for line in run.stdout.splitlines() if line.startswith("✗")]
+    return run.returncode == 1 and bool(words), took_s, words[0] if words else run.stderr[-500:]
+
+
+def main() -> int:
+    """Let every bug loose, or those that are named; return 1 where one got through."""
+    wanted = set(sys.argv[1:])
+    missed: list[str] = []
+    for bug in bugs():
+        if wanted and bug.name not in wanted:
+            continue
+        with TemporaryDirectory(prefix="topup-bug-") as name:
+            copy_with(bug, Path(name))
+            caught, took_s, words = is_caught(bug, Path(name))
+        late = took_s > CAUGHT_S_MAX
+        if not caught or late:
+            missed.append(bug.name)
+        verdict = "caught" if caught else "MISSED"
+        sys.stdout.write(f"| {bug.name} | {bug.said} | {verdict} | {took_s:.0f} s | {words} |\n")
+        sys.stdout.flush()
+    sys.stdout.write(f"missed or late: {', '.join(missed) or 'none'}\n")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
