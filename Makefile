@@ -5,9 +5,9 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c # a filtered command fails as it would alone
 INSTALL := PYTHONUNBUFFERED=1 $(PIP) install --progress-bar off --require-hashes
 SHOWN := sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing .*/  unpacking …/p'
-.PHONY: help run test bench-replay check install format lint types imports unused lock clean
+.PHONY: help run test bench-replay check chaos crash-points chaos-self-test install format lint types imports unused lock clean
 help: ## print the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.local ## everything up on this machine, with a sandbox provider
 	@exec .venv/bin/topup up
@@ -30,6 +30,13 @@ imports: .venv/.dev
 unused: .venv/.dev
 	.venv/bin/deptry .
 	$(PY) -m vulture
+
+chaos: .venv/.dev ## attack what runs, and print a verdict (SEED= MINUTES=3 TOPUPS= EACH=4 FAULTS=all PROVIDER=)
+	$(PY) -m tests.chaos
+crash-points: .venv/.dev ## kill at every named point, and check everything (PROVIDERS= TIMES=)
+	$(PY) -m tests.chaos.crashes
+chaos-self-test: .venv/.dev ## seeded bugs, each to be caught by a run of chaos
+	$(PY) -m tests.chaos.selftest
 
 install: .venv/.dev ## the environment with all development tools
 

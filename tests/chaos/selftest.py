@@ -6,6 +6,7 @@ but for the lines `NAME=value`: they are the settings of the run that must catch
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -49,13 +50,16 @@ def copy_with(bug: Bug, folder: Path) -> None:
     Raises:
         subprocess.CalledProcessError: the patch does not fit any more.
     """
-    files = subprocess.run(
+    listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
         check=True,
         capture_output=True,
+        text=True,
     ).stdout
-    subprocess.run(["cpio", "-0pdm", "--quiet", str(folder)], cwd=ROOT, input=files, check=True)
+    for name in filter(None, listed.split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
     subprocess.run(["git", "apply", str(bug.patch)], cwd=folder, check=True)
 
 

@@ -79,7 +79,8 @@ def _faults(text: str) -> tuple[str, ...]:
         if kind not in KINDS or (colon and target not in KINDS[kind].targets):
             known = ", ".join(KINDS[kind].targets if kind in KINDS else KINDS)
             raise WrongSetting(
-                f"FAULTS holds {name!r}, known are {known}; for example FAULTS=kill,cut:ledger-valkey"
+                f"FAULTS holds {name!r}, known are {known}; "
+                "for example FAULTS=kill,cut:ledger-valkey"
             )
     return names
 
