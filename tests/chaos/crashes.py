@@ -28,9 +28,9 @@ from tests.chaos.verifier import Violation
 SALES: Final = 6
 TIMES: Final = {"first": 1, "second": 2, "last": SALES}
 DIES_S_MAX: Final = 60.0
+REST_S_MAX: Final = 180.0
 PHONES: Final = ("5566374683", "5566374902")
 """One that is simply credited, and one that is refused twice: it is parked on its way."""
-TRIES_PER_PARKED: Final = 2
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -79,7 +79,9 @@ class Street:
         for sale in sales:  # one after the other: the ledger passes its points once for each
             await self._merchant.sell_one(sale)
         died = await self._died(service, before)
-        violations, sources = await hear_all(self._house, self._merchant, self._sold)
+        violations, sources = await hear_all(
+            self._house, self._merchant, self._sold, rest_s=REST_S_MAX
+        )
         ended = Counter(str(sources.merchant[sale.key].at_last) for sale in self._sold[number:])
         return Outcome(case, died, dict(ended), violations)
 

@@ -23,7 +23,7 @@ from ops.supervisor.control import List, Request, Scale, ask
 from ops.supervisor.folder import Folder, read_assignments
 from ops.supervisor.replica import Row
 from tests.chaos.links import Address, Link
-from tests.chaos.schedule import LINKS, SERVERS
+from tests.chaos.schedule import LINKS
 
 ROOT: Final = Path(__file__).parents[2]
 READY_S_MAX: Final = 120.0
@@ -60,6 +60,7 @@ class House:
             )
         }  # fmt: skip
         self.up = asyncio.Event()
+        self.broken = False
         self._ports: dict[str, tuple[float, int]] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         # one thread for all servers: the kernel ends each with the thread that started it
@@ -86,16 +87,15 @@ class House:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """End everything, politely where that works."""
+        """End everything: politely, but where it is broken, for that could take for ever."""
         for link in self.links.values():
             link.heal()
         for name in ("supervisor", "provider"):
             await self.in_thread(partial(self._stop, name))
         for link in self.links.values():
             await link.close()
-        for name in SERVERS:
-            if name in self.servers:
-                await self.in_thread(self.servers[name].stop)
+        for server in self.servers.values():
+            await self.in_thread(server.kill if self.broken else server.stop)
         await self.session.close()
         self._thread.shutdown()
 
@@ -279,9 +279,10 @@ class House:
         process = self._processes.get(name)
         if process is None or process.poll() is not None:
             return
-        process.terminate()
+        if not self.broken:
+            process.terminate()
         try:
-            process.wait(END_S_MAX)
+            process.wait(0 if self.broken else END_S_MAX)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

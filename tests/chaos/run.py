@@ -1,7 +1,6 @@
 """One run: sell, let things go wrong meanwhile, heal, wait for rest, and hear all witnesses."""
 
 import asyncio
-import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from tests.chaos.verifier import Violation
 
 KNOWN_S_MAX: Final = 120.0
 SAY_EACH_S: Final = 10.0
+LOOK_EACH_S: Final = 2.0
 
 
 class Happened(msgspec.Struct, frozen=True):
@@ -70,7 +70,10 @@ class Run:
             try:
                 await self._sell_and_break(house, merchant)
                 say(f"  {_clock()} healed; waiting for rest")
-                problems, sources = await hear_all(house, merchant, self._sold)
+                problems, sources = await hear_all(
+                    house, merchant, self._sold, rest_s=self._settings.rest_s
+                )
+                house.broken = bool(problems)
             finally:
                 await merchant.close()
         return Told(
@@ -95,14 +98,21 @@ class Run:
         per_s = settings.topups / settings.length_s
         async with asyncio.TaskGroup() as tasks:
             saying = tasks.create_task(self._say(merchant))
+            watching = tasks.create_task(_until_paid_twice(house))
             breaking = tasks.create_task(self._break(house, merchant, faults))
             selling = tasks.create_task(merchant.sell(self._sold, per_s=per_s))
-            await breaking
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(KNOWN_S_MAX):
-                    await asyncio.shield(selling)
-            selling.cancel()
-            saying.cancel()
+
+            async def until_all_is_sold() -> None:
+                await breaking
+                await selling
+
+            await asyncio.wait(
+                {tasks.create_task(until_all_is_sold()), watching},
+                timeout=settings.length_s + KNOWN_S_MAX,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for task in (saying, watching, breaking, selling):
+                task.cancel()
 
     async def _break(self, house: House, merchant: Merchant, faults: list[Fault]) -> None:
         """Let each fault happen when it is due; two of the same target wait for each other."""
@@ -132,6 +142,12 @@ class Run:
             await asyncio.sleep(SAY_EACH_S)
             accepted = sum(line.what == "answered" for line in merchant.lines)
             say(f"  {_clock()} {accepted} accepted, {merchant.open_sales} not known yet")
+
+
+async def _until_paid_twice(house: House) -> None:
+    """Return as soon as the provider has: no more needs to be seen."""
+    while not (await house.provider_book())["paid_twice"]:  # noqa: ASYNC110 - it is a process
+        await asyncio.sleep(LOOK_EACH_S)
 
 
 def say(text: str, write: Callable[[str], object] = sys.stdout.write) -> None:

@@ -21,6 +21,7 @@ ROOT: Final = Path(__file__).parents[2]
 BUGS: Final = Path(__file__).parent / "bugs"
 CAUGHT_S_MAX: Final = 120.0
 GIVE_UP_S: Final = 400.0
+RUN: Final = {"SEED": "7", "MINUTES": "0.5", "TOPUPS": "2000", "EACH": "2", "REST": "40"}
 _SETTING: Final = re.compile(r"^([A-Z]+)=(\S+)$", re.MULTILINE)
 
 
@@ -65,7 +66,7 @@ def copy_with(bug: Bug, folder: Path) -> None:
 
 def is_caught(bug: Bug, folder: Path) -> tuple[bool, float, str]:
     """Run chaos on the copy; return whether it said no, after how long, and its last words."""
-    environ = {**os.environ, "MINUTES": "0.5", "EACH": "3", "SEED": "7", **bug.settings}
+    environ = {**os.environ, **RUN, **bug.settings}
     begun = time.monotonic()
     try:
         run = subprocess.run(

@@ -1,4 +1,4 @@
-"""What a run is told: SEED, TOPUPS, MINUTES, FAULTS and how often; each wrong value is named."""
+"""What a run is told: SEED, TOPUPS, MINUTES, FAULTS …; each wrong value is named."""
 
 import secrets
 from collections.abc import Mapping
@@ -29,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     each_s: float  # a fault each so many seconds, on average
     faults: tuple[str, ...]
     provider: str
+    rest_s: float  # how long everything may take to come to rest
 
     @property
     def provider_kinds(self) -> tuple[str, ...]:
@@ -56,6 +57,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         each_s=_number("EACH", environ, "4", above=0.0),
         faults=_faults(environ.get("FAULTS") or "all"),
         provider=provider,
+        rest_s=_number("REST", environ, "240", above=0.0),
     )
 
 
