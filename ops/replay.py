@@ -75,7 +75,9 @@ class _Run:
             await Replay(books, self._wanted, self._changes).run(source.pages)
         verb = "rehearsed" if self._dry_run else "replayed"
         would = "would be " if self._dry_run else ""
-        sys.stdout.write(f"{verb} {pace.of(self._changes.read)}: {would}{self._said()}\n")
+        read, wanted = self._changes.read, self._changes.wanted
+        of = "" if wanted == read else f"{wanted:,} of "
+        sys.stdout.write(f"{verb} {of}{pace.of(read)}: {would}{self._said()}\n")
         if self._changes.example:
             sys.stdout.write(f"unreadable, for example: {self._changes.example}\n")
 

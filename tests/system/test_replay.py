@@ -172,6 +172,15 @@ async def test_an_interrupted_replay_says_how_far_it_was(sold: Stack, empty_url:
     assert NOTHING in await run(sold, "replay", DATABASE_URL=empty_url)
 
 
+async def test_one_topup_is_replayed_alone(sold: Stack) -> None:
+    """Its request and its outcome, of all that is read."""
+    (topup,) = await accept(sold, 1)
+    await sold.until_settled(len(ENDINGS) + 1)
+    said = await run(sold, "replay", "--topup", topup.upper(), "--provider", "LATCOM")
+    assert "replayed 2 of " in said
+    assert NOTHING in said
+
+
 async def test_an_id_that_nobody_has_is_refused(sold: Stack, tmp_path: Path) -> None:
     """Rather mistyped than meant; and no file is left of it."""
     nobody = "00000000-0000-7000-8000-000000000000"
