@@ -5,8 +5,9 @@ from hmac import compare_digest
 from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
+from services.gateway.admin_calls import METRICS, QUEUE_STATS
+from services.gateway.answers import ServedBehind
 from services.gateway.figures import Figures
 from services.gateway.peers import PeerSilent
 from services.gateway.refusals import Forbidden, Unauthorized, Unavailable
@@ -20,11 +21,11 @@ class Admin:
         self._figures = figures
         self._admin_key = admin_key
 
-    def routes(self) -> list[Route]:
-        """Return the admin's routes."""
+    def served(self) -> list[ServedBehind]:
+        """Return the calls that are answered here."""
         return [
-            Route("/api/admin/queue-stats", self._queue_stats, methods=["GET"]),
-            Route("/api/admin/metrics", self._metrics, methods=["GET"]),
+            ServedBehind(QUEUE_STATS, self._queue_stats),
+            ServedBehind(METRICS, self._metrics),
         ]
 
     async def _queue_stats(self, request: Request) -> Response:

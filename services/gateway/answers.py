@@ -1,8 +1,13 @@
-"""What a route answers: all of it at once, or a download piece by piece."""
+"""How a call is served: with an answer at once, or with a download piece by piece."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.gateway.calls import Call
+from services.gateway.requests import Asked
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -19,3 +24,17 @@ class Download(msgspec.Struct, frozen=True):
     first: bytes
     rest: AsyncGenerator[bytes, None]
     headers: dict[str, str]
+
+
+class Served(msgspec.Struct, frozen=True):
+    """A call of merchants, and who answers it."""
+
+    call: Call
+    answer: Callable[[Asked], Awaitable[Reply | Download]]
+
+
+class ServedBehind(msgspec.Struct, frozen=True):
+    """A call that is not hot, and who answers it on Starlette."""
+
+    call: Call
+    answer: Callable[[Request], Awaitable[Response]]

@@ -11,13 +11,14 @@ from uuid_utils import uuid7
 
 from services.gateway.admin import Admin
 from services.gateway.bus import Bus
+from services.gateway.docs import docs_calls
 from services.gateway.door import Door
 from services.gateway.figures import Figures
 from services.gateway.keys import Keyring
 from services.gateway.limits import Limits
 from services.gateway.lists import ListRoutes
 from services.gateway.peers import Ledger, PeerSilent, Ratelimiter
-from services.gateway.rest import rest_app
+from services.gateway.rest import health_call, rest_app
 from services.gateway.settings import GatewaySettings
 from services.gateway.topups import TopupRoutes
 from services.gateway.uses import Uses
@@ -145,7 +146,10 @@ class Gateway:
         figures = Figures(self._client, self._topups, self._ledger, clock)
         admin = Admin(figures, admin_key=settings.admin_key)
         lists = ListRoutes(keyring=self._keyring, ledger=self._ledger, clock=clock)
-        return Door(topups, lists, rest_app(self.health, admin.routes()), clock)
+        served = [*topups.served(), *lists.served()]
+        behind = [*admin.served(), health_call(self.health)]
+        pages = docs_calls([*(one.call for one in served), *(one.call for one in behind)])
+        return Door(served, rest_app([*behind, *pages]), clock)
 
     async def _check_keys(self) -> Condition:
         age_s = self._keyring.age_s

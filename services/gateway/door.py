@@ -1,7 +1,7 @@
 """The public ASGI app: merchants' routes by hand, everything else behind; one form of error."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -11,12 +11,11 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from services.gateway import metrics
-from services.gateway.answers import Download, Reply
-from services.gateway.lists import ListRoutes
+from services.gateway.answers import Download, Served
 from services.gateway.peers import PeerSilent
 from services.gateway.refusals import MethodNotAllowed, Refusal
-from services.gateway.requests import ACCEPT, ROUTES, Asked, ask
-from services.gateway.topups import TopupRoutes
+from services.gateway.requests import Asked, Shapes
+from services.gateway.topup_calls import ACCEPT
 from shared.contracts.errors import TopupError
 from shared.contracts.limits import BODY_BYTES_MAX
 from shared.runtime.clock import Clock
@@ -26,28 +25,21 @@ from shared.web.problems import HeaderList, render, said_code
 log = structlog.get_logger()
 
 _JSON: Final = (b"content-type", b"application/json")
-Answering = Callable[[Asked], Awaitable[Reply | Download]]
 
 
 class Door:
     """Answers each request once, in our form, and counts it."""
 
-    def __init__(
-        self, topups: TopupRoutes, lists: ListRoutes, rest: Starlette, clock: Clock
-    ) -> None:
-        self._routes: Mapping[str, Answering] = {
-            "accept": topups.accept,
-            "show": topups.show,
-            "list": lists.page,
-            "file": lists.file,
-        }
+    def __init__(self, served: Sequence[Served], rest: Starlette, clock: Clock) -> None:
+        self._shapes = Shapes(one.call for one in served)
+        self._served = {one.call.name: one for one in served}
         self._rest = rest
         self._clock = clock
 
     @property
     def table(self) -> list[tuple[str, str]]:
         """Method and path of every call that is answered here."""
-        table = [(route.method, route.path) for route in ROUTES]
+        table = [(one.call.method, one.call.path) for one in self._served.values()]
         for route in self._rest.routes:
             assert isinstance(route, Route), "of another kind of route the table would not know"
             table += [(method, route.path) for method in sorted(route.methods or ())]
@@ -59,7 +51,7 @@ class Door:
             return
         if b"%2f" in scope["raw_path"].lower():  # an encoded slash parts nothing
             scope["path"] = scope["raw_path"].decode("ascii")
-        asked = ask(scope, receive)
+        asked = self._shapes.ask(scope, receive)
         if asked is None:
             await self._rest(scope, receive, _counting(send))
             return
@@ -67,25 +59,25 @@ class Door:
         try:
             await self._answer(asked, scope["method"], send)
         except ClientGone:
-            log.debug("client_left", route=asked.route.name)
-        if asked.route is ACCEPT and "prefer" not in asked.headers:
+            log.debug("client_left", route=asked.call.name)
+        if asked.call is ACCEPT and "prefer" not in asked.headers:
             metrics.ACCEPT_SECONDS.observe(self._clock.monotonic() - started)
 
     async def _answer(self, asked: Asked, method: str, send: Send) -> None:
         try:
-            reply = await self._route_of(asked, method)(asked)
+            reply = await self._served_by(asked, method).answer(asked)
         except TopupError as error:
             await self._refuse(asked, error, send)
         except ClientGone:
             raise
         except Exception:
-            log.exception("request_broke", route=asked.route.name, request_id=asked.request_id)
+            log.exception("request_broke", route=asked.call.name, request_id=asked.request_id)
             await self._refuse(asked, TopupError("Our mistake; repeat it with the same key"), send)
         else:
             if isinstance(reply, Download):
                 await self._hand_out(asked, reply, send, bodiless=method == "HEAD")
                 return
-            _count(asked.route.name, reply.status, "ok")
+            _count(asked.call.name, reply.status, "ok")
             headers = [_JSON, *_encoded(reply.headers)]
             await _send(send, reply.status, _with_request_id(headers, asked), reply.body)
 
@@ -94,7 +86,7 @@ class Door:
 
         Without its last chunk a client cannot take half a file for a whole one.
         """
-        _count(asked.route.name, 200, "ok")
+        _count(asked.call.name, 200, "ok")
         headers = _with_request_id(_encoded(file.headers), asked)
         leaving = asyncio.ensure_future(gone(asked.receive))
         try:
@@ -113,12 +105,12 @@ class Door:
         finally:
             leaving.cancel()
 
-    def _route_of(self, asked: Asked, method: str) -> Answering:
-        wanted = asked.route.method
+    def _served_by(self, asked: Asked, method: str) -> Served:
+        wanted = asked.call.method
         allowed = "GET, HEAD" if wanted == "GET" else wanted
         if method not in allowed.split(", "):
             raise MethodNotAllowed(f"This path takes {allowed} only", headers={"allow": allowed})
-        return self._routes[asked.route.name]
+        return self._served[asked.call.name]
 
     async def _refuse(self, asked: Asked, error: TopupError, send: Send) -> None:
         given: Mapping[str, str] = error.headers if isinstance(error, Refusal) else {}
@@ -126,7 +118,7 @@ class Door:
         status, headers, body = render(
             error.code, str(error), accept=asked.headers.get("accept", ""), members=members
         )
-        _count(asked.route.name, status, said_code(error.code))
+        _count(asked.call.name, status, said_code(error.code))
         headers = _with_request_id([*headers, *_encoded(given)], asked)
         if _body_is_small(asked):
             await _send(send, status, headers, body)

@@ -1,10 +1,11 @@
 """The admin's figures, put together from counters, lanes, heartbeats and the ledger's totals."""
 
-from typing import Any, Final
+from typing import Annotated, TypeVar
 
 import msgspec
 
 from services.gateway.peers import Ledger
+from services.gateway.replies import Money, Success
 from shared.bus.queue import read_queue
 from shared.bus.topups import Topups
 from shared.contracts.limits import SILENT_MS
@@ -12,8 +13,59 @@ from shared.contracts.money import format_amount
 from shared.runtime.clock import Clock
 from shared.runtime.redis import Client
 
-_LANE: Final = ("state", "reason", "waiting", "active", "delayed", "oldest_waiting_seconds")
-_INSTANCE: Final = ("id", "service", "active", "concurrency")
+ShapeT = TypeVar("ShapeT", bound=msgspec.Struct)
+
+
+class LaneShown(msgspec.Struct, frozen=True, kw_only=True):
+    """One provider's lane."""
+
+    state: Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["open", "held", "probing"]})]
+    reason: str | None
+    waiting: int
+    active: int
+    delayed: int
+    oldest_waiting_seconds: int
+
+
+class InstanceShown(msgspec.Struct, frozen=True, kw_only=True):
+    """A replica that spoke in the last seconds."""
+
+    id: str
+    service: str
+    active: int
+    concurrency: int
+
+
+class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
+    """Where all topups are, by state and by lane, and who is at work."""
+
+    success: Success = True
+    waiting: Annotated[int, msgspec.Meta(description="On a lane, not yet taken.")]
+    active: Annotated[int, msgspec.Meta(description="Taken and in flight.")]
+    delayed: Annotated[int, msgspec.Meta(description="Parked for a later attempt or inquiry.")]
+    completed: Annotated[int, msgspec.Meta(description="Succeeded since the streams began.")]
+    failed: int
+    unresolved: int
+    total: int
+    lanes: dict[str, LaneShown]
+    instances: list[InstanceShown]
+
+
+class Volume(msgspec.Struct, frozen=True, kw_only=True):
+    """How many topups, and their amounts by currency."""
+
+    transactions: int
+    volume: Money
+
+
+class Earnings(msgspec.Struct, frozen=True, kw_only=True):
+    """What was sold: ever, since midnight in TIMEZONE, and what is in doubt."""
+
+    success: Success = True
+    total_transactions: Annotated[int, msgspec.Meta(description="Topups that succeeded.")]
+    revenue: Money
+    today: Volume
+    unresolved: Volume
 
 
 class Figures:
@@ -25,41 +77,39 @@ class Figures:
         self._ledger = ledger
         self._clock = clock
 
-    async def queue_stats(self) -> dict[str, Any]:
+    async def queue_stats(self) -> QueueStats:
         """Return where all topups are, by lane, and who is at work."""
         now_ms = self._clock.now_ms()
         queue = await read_queue(self._client, self._topups, now_ms=now_ms)
-        return {
-            "success": True,
+        return QueueStats(
             **msgspec.structs.asdict(queue.counts),
-            "total": queue.counts.total,
-            "lanes": {
-                provider: {name: getattr(lane, name) for name in _LANE}
-                for provider, lane in queue.lanes.items()
-            },
-            "instances": [
-                {name: getattr(replica, name) for name in _INSTANCE}
+            total=queue.counts.total,
+            lanes={name: _shown(lane, LaneShown) for name, lane in queue.lanes.items()},
+            instances=[
+                _shown(replica, InstanceShown)
                 for replica in queue.replicas
                 if replica.silent_ms <= SILENT_MS
             ],
-        }
+        )
 
-    async def totals(self) -> dict[str, Any]:
+    async def totals(self) -> Earnings:
         """Return what was earned, with amounts as decimal text."""
         totals = await self._ledger.totals()
-        return {
-            "success": True,
-            "total_transactions": totals.total_transactions,
-            "revenue": _formatted(totals.revenue),
-            "today": {
-                "transactions": totals.today_transactions,
-                "volume": _formatted(totals.today_volume),
-            },
-            "unresolved": {
-                "transactions": totals.unresolved_transactions,
-                "volume": _formatted(totals.unresolved_volume),
-            },
-        }
+        return Earnings(
+            total_transactions=totals.total_transactions,
+            revenue=_formatted(totals.revenue),
+            today=Volume(
+                transactions=totals.today_transactions, volume=_formatted(totals.today_volume)
+            ),
+            unresolved=Volume(
+                transactions=totals.unresolved_transactions,
+                volume=_formatted(totals.unresolved_volume),
+            ),
+        )
+
+
+def _shown(found: msgspec.Struct, shape: type[ShapeT]) -> ShapeT:
+    return shape(**{name: getattr(found, name) for name in shape.__struct_fields__})
 
 
 def _formatted(minor_by_currency: dict[str, int]) -> dict[str, str]:

@@ -9,9 +9,10 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from services.gateway import replies
 from services.gateway.admission import admit
-from services.gateway.answers import Download, Reply
+from services.gateway.answers import Download, Reply, Served
 from services.gateway.cursors import cursor_at
 from services.gateway.keys import Keyring
+from services.gateway.list_calls import FILE, LIST
 from services.gateway.listings import filter_of, read_filter, read_page
 from services.gateway.peers import Ledger, PeerSilent
 from services.gateway.refusals import Unavailable
@@ -32,6 +33,10 @@ class ListRoutes:
         self._ledger = ledger
         self._clock = clock
         self._files: Counter[str] = Counter()
+
+    def served(self) -> list[Served]:
+        """Return the calls that are answered here."""
+        return [Served(LIST, self.page), Served(FILE, self.file)]
 
     async def page(self, asked: Asked) -> Reply:
         """Answer one page, and where the next one begins."""

@@ -1,6 +1,6 @@
 """A topup as merchants see it, from an order just accepted, a record, or the ledger's row."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -9,28 +9,60 @@ from shared.contracts.events import TopupRequested
 from shared.contracts.instants import timestamp
 from shared.contracts.money import format_amount
 from shared.contracts.peers import TopupRow
-from shared.contracts.states import FINAL, MERCHANT_STATUS, SETTLED, State
+from shared.contracts.states import FINAL, MERCHANT_STATUS, SETTLED, Reason, State
 
 _encoder: Final = msgspec.json.Encoder()
 
 
-class TopupReply(msgspec.Struct, frozen=True, kw_only=True):
-    """The JSON that merchants get; field by field the contract."""
+Success = Annotated[bool, msgspec.Meta(extra_json_schema={"const": True})]
+Money = dict[str, str]
+"""Amounts as decimal text, by currency."""
+STATUSES: Final = list(MERCHANT_STATUS.values())
+_Instant = Annotated[
+    str,
+    msgspec.Meta(examples=["2026-11-23T22:00:00.123Z"], extra_json_schema={"format": "date-time"}),
+]
+_TopupId = Annotated[
+    str,
+    msgspec.Meta(
+        examples=["0195f2c4-7a1e-7c3b-9a50-2f6d1c0b8e11"], extra_json_schema={"format": "uuid"}
+    ),
+]
+_Status = Annotated[
+    str,
+    msgspec.Meta(
+        description="waiting: for a retry, an inquiry or a held lane. succeeded and failed are "
+        "final; unresolved waits for people.",
+        extra_json_schema={"enum": STATUSES},
+    ),
+]
+_Reason = Annotated[str, msgspec.Meta(extra_json_schema={"enum": [*Reason]})]
+_Phone = Annotated[str, msgspec.Meta(description="E.164", examples=["+525566374683"])]
+_Amount = Annotated[
+    str,
+    msgspec.Meta(examples=["10.00"], extra_json_schema={"pattern": r"^[0-9]{1,9}(\.[0-9]{1,2})?$"}),
+]
 
-    success: bool = True
-    topup_id: str
-    status: str
+
+class TopupReply(msgspec.Struct, frozen=True, kw_only=True):
+    """A topup as it is now."""
+
+    success: Success = True
+    topup_id: _TopupId
+    status: _Status
     customer_id: str
-    phone: str
-    amount: str
+    phone: _Phone
+    amount: _Amount
     currency: str
     provider: str
     provider_reference: str | None = None
-    reason: str | None = None
-    accepted_at: str
-    settled_at: str | None = None
-    product: str
-    reference: str | None = None
+    reason: _Reason | None = None
+    accepted_at: _Instant
+    settled_at: _Instant | None = None
+    product: Annotated[str, msgspec.Meta(description="What was sold.", examples=["XOOM_10_MXN"])]
+    reference: Annotated[
+        str | None, msgspec.Meta(description="The idempotency key it was made with.")
+    ] = None
     metadata: dict[str, Any] | None = None
 
     @property
@@ -51,10 +83,12 @@ class TopupReply(msgspec.Struct, frozen=True, kw_only=True):
 class TopupList(msgspec.Struct, frozen=True, kw_only=True):
     """A page of topups, newest first."""
 
-    success: bool = True
+    success: Success = True
     data: list[TopupReply]
     has_more: bool
-    next_cursor: str | None
+    next_cursor: Annotated[
+        str | None, msgspec.Meta(description="The parameter `cursor` of the next page.")
+    ]
 
     def encode(self) -> bytes:
         """Return the body."""

@@ -1,4 +1,4 @@
-"""Everything that is not hot: health and the admin API, on Starlette, with our errors."""
+"""Everything that is not hot: health, documentation, the admin API; on Starlette, our errors."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,19 +10,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from services.gateway.admin_calls import HEALTH
+from services.gateway.answers import ServedBehind
 from services.gateway.refusals import MethodNotAllowed, NotFound, Refusal
 from shared.web.health import Health, health_response
 from shared.web.problems import render
 
 
-def rest_app(health: Health, routes: Sequence[Route]) -> Starlette:
+def rest_app(served: Sequence[ServedBehind]) -> Starlette:
     """Return the app behind the door."""
-
-    async def show_health(_request: Request) -> Response:
-        return await health_response(health)
-
     app = Starlette(
-        routes=[Route("/health", show_health), *routes],
+        routes=[Route(one.call.path, one.answer, methods=[one.call.method]) for one in served],
         exception_handlers={
             Refusal: _refused,
             HTTPException: _no_such_route,
@@ -31,6 +29,15 @@ def rest_app(health: Health, routes: Sequence[Route]) -> Starlette:
     )
     app.router.redirect_slashes = False  # another path is 404, in our form, and no other address
     return app
+
+
+def health_call(health: Health) -> ServedBehind:
+    """Return the call that shows the instance's health."""
+
+    async def show_health(_request: Request) -> Response:
+        return await health_response(health)
+
+    return ServedBehind(HEALTH, show_health)
 
 
 def json_response(status: int, body: Any) -> Response:  # noqa: ANN401 - any JSON
@@ -56,7 +63,7 @@ async def _no_such_route(request: Request, error: Exception) -> Response:
             f"This path takes {allowed} only", headers={"allow": allowed}
         )
     else:
-        refusal = NotFound("There is nothing at this path")
+        refusal = NotFound("There is nothing at this path; /docs tells what there is")
     return await _refused(request, refusal)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from services.gateway.amounts import amount_text
+from services.gateway.bodies import KEY_CHARACTERS_MAX, METADATA_DEPTH_MAX, TopupBody
 from services.gateway.phones import e164
 from services.gateway.refusals import InvalidJson
 from shared.contracts.catalogue import Offer, offer_of, product_for
@@ -16,24 +17,9 @@ from shared.contracts.ids import digest, fingerprint
 from shared.contracts.money import parse_amount
 
 EXAMPLE: Final = '{"phone": "5566374683", "amount": 10, "provider": "LATCOM"}'
-KEY_CHARACTERS_MAX: Final = 255
-METADATA_DEPTH_MAX: Final = 16
 SHOWN_CHARACTERS_MAX: Final = 32
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _ESCAPED: Final = re.compile(r'\\(["\\])')
-
-
-class TopupBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The JSON that a merchant sends; the amount stays text until it is read exactly."""
-
-    phone: str
-    amount: msgspec.Raw
-    provider: str
-    currency: str | None = None
-    country: str | None = None
-    product: str | None = None
-    reference: str | None = None
-    metadata: dict[str, Any] | None = None
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from services.gateway import replies
 from services.gateway.admission import admit
-from services.gateway.answers import Reply
+from services.gateway.answers import Reply, Served
 from services.gateway.bus import Bus
 from services.gateway.keys import Keyring
 from services.gateway.limits import Limits
@@ -28,6 +28,7 @@ from services.gateway.refusals import (
 from services.gateway.replies import TopupReply
 from services.gateway.requests import Asked
 from services.gateway.rules import Order, read_order
+from services.gateway.topup_calls import ACCEPT, SHOW
 from services.gateway.waiting import Waiting
 from shared.bus.messages import Accepted
 from shared.contracts.errors import Overloaded
@@ -69,6 +70,10 @@ class TopupRoutes:
         self._make_id = make_id
         self._crash = crash
         self._limit_default = limit_default
+
+    def served(self) -> list[Served]:
+        """Return the calls that are answered here."""
+        return [Served(ACCEPT, self.accept), Served(SHOW, self.show)]
 
     async def accept(self, asked: Asked) -> Reply:
         """Accept a topup once; 202 when it is on disk, or 200 when its end was waited for."""

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from prometheus_client import REGISTRY
@@ -28,6 +28,25 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     connected: bool
     status: Status
     details: Mapping[str, Any] = {}
+
+
+class Process(msgspec.Struct, frozen=True, kw_only=True):
+    """The process that answers."""
+
+    id: str
+    memory: Annotated[str, msgspec.Meta(examples=["64MB"])]
+    pid: int
+
+
+class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How one replica is, and each part that it needs; a part may tell more of itself."""
+
+    status: Status
+    service: str
+    version: str
+    uptime: Annotated[float, msgspec.Meta(description="Seconds since the start.")]
+    instance: Process
+    services: dict[str, dict[str, Any]]
 
 
 Check = Callable[[], Awaitable[Condition]]
@@ -77,24 +96,22 @@ class Health:
         """Whether the replica has had all it needs, once."""
         return self._started
 
-    async def report(self) -> tuple[int, dict[str, Any]]:
+    async def report(self) -> tuple[int, HealthReport]:
         """Return the HTTP status and the body of `/health`."""
         names = list(self._checks)
         conditions = await asyncio.gather(*(self._ask(name) for name in names))
         worst: Status = "healthy" if self._started and not self._draining else "unhealthy"
         for condition in conditions:
             worst = max(worst, condition.status, key=RANK.__getitem__)
-        body = {
-            "status": worst,
-            "service": self._instance.service,
-            "version": product_version(),
-            "uptime": round(self._clock.monotonic() - self._instance.started, 1),
-            "instance": {
-                "id": self._instance.id,
-                "memory": f"{memory_megabytes()}MB",
-                "pid": os.getpid(),
-            },
-            "services": {
+        report = HealthReport(
+            status=worst,
+            service=self._instance.service,
+            version=product_version(),
+            uptime=round(self._clock.monotonic() - self._instance.started, 1),
+            instance=Process(
+                id=self._instance.id, memory=f"{memory_megabytes()}MB", pid=os.getpid()
+            ),
+            services={
                 name: {
                     "connected": condition.connected,
                     "status": condition.status,
@@ -102,8 +119,8 @@ class Health:
                 }
                 for name, condition in zip(names, conditions, strict=True)
             },
-        }
-        return (503 if worst == "unhealthy" else 200), body
+        )
+        return (503 if worst == "unhealthy" else 200), report
 
     async def _ask(self, name: str) -> Condition:
         asking = self._asking.get(name)
@@ -133,8 +150,8 @@ def instance_app(health: Health) -> Starlette:
         return await health_response(health)
 
     async def ready(_request: Request) -> Response:
-        status, body = await health.report()
-        return _json(status, {"ready": status == 200, "status": body["status"]})  # noqa: PLR2004 - HTTP OK
+        status, report = await health.report()
+        return _json(status, {"ready": status == 200, "status": report.status})  # noqa: PLR2004 - HTTP OK
 
     async def live(_request: Request) -> Response:
         return _json(200, {"live": True})
@@ -155,8 +172,7 @@ def instance_app(health: Health) -> Starlette:
 
 async def health_response(health: Health) -> Response:
     """Answer `/health`, on whichever listener."""
-    status, body = await health.report()
-    return _json(status, body)
+    return _json(*await health.report())
 
 
 def _json(status: int, body: Any) -> Response:  # noqa: ANN401 - any JSON

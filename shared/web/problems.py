@@ -1,7 +1,7 @@
 """From an error's code to an HTTP answer: one table, in our short form or as RFC 9457 asks."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -16,6 +16,39 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     retryable: bool = False
     charged: Literal["no", "unknown"] = "no"
     said_as: str | None = None  # the code that clients see, where it is another
+
+
+_False = Annotated[bool, msgspec.Meta(extra_json_schema={"const": False})]
+_TopupId = Annotated[str, msgspec.Meta(description="The topup that was accepted all the same.")]
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """Why the request got nothing: the short form."""
+
+    success: _False = False
+    error: str
+    topup_id: _TopupId | msgspec.UnsetType = msgspec.UNSET
+
+
+class ProblemDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """Why the request got nothing, as RFC 9457 writes it, for who asks for problem+json."""
+
+    type: str
+    title: str
+    status: int
+    detail: Annotated[str, msgspec.Meta(description="The text of the short form's `error`.")]
+    code: Annotated[str, msgspec.Meta(description="The code of the header Error-Code.")]
+    retryable: Annotated[
+        bool,
+        msgspec.Meta(
+            description="A repeat with the same Idempotency-Key may succeed, and is safe."
+        ),
+    ]
+    charged: Annotated[
+        Literal["no", "unknown"],
+        msgspec.Meta(description="unknown: only a repeat with the same Idempotency-Key can tell."),
+    ]
+    topup_id: _TopupId | msgspec.UnsetType = msgspec.UNSET
 
 
 _UNAVAILABLE: Final = "Cannot be served right now"
@@ -67,20 +100,20 @@ def render(
     if prefers_problem(accept):
         media = b"application/problem+json"
         body = _encoder.encode(
-            {
-                "type": _QUOTA_TYPE if problem.status == 429 else "about:blank",  # noqa: PLR2004 - HTTP
-                "title": problem.title,
-                "status": problem.status,
-                "detail": text,
-                "code": said_code(code),
-                "retryable": problem.retryable,
-                "charged": problem.charged,
+            ProblemDetails(
+                type=_QUOTA_TYPE if problem.status == 429 else "about:blank",  # noqa: PLR2004 - HTTP
+                title=problem.title,
+                status=problem.status,
+                detail=text,
+                code=said_code(code),
+                retryable=problem.retryable,
+                charged=problem.charged,
                 **extra,
-            }
+            )
         )
     else:
         media = b"application/json"
-        body = _encoder.encode({"success": False, "error": text, **extra})
+        body = _encoder.encode(Refused(error=text, **extra))
     headers = [(b"content-type", media), (b"error-code", said_code(code).encode())]
     if problem.status == 503:  # noqa: PLR2004 - HTTP
         headers.append((b"retry-after", b"1"))

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import aiohttp
 
@@ -16,6 +16,7 @@ from services.ratelimiter.settings import RatelimiterSettings
 from shared.runtime.clock import SystemClock
 from shared.runtime.instance import identify
 from shared.web.replica import Service
+from tests.integration.gateway.described import Description
 from tests.integration.gateway.ledger_stand import CUSTOMER, MERCHANT, SECRET, LedgerStand
 
 ADMIN_KEY = "admin-key-of-the-tests"
@@ -58,14 +59,22 @@ class Answer:
 
 
 class House:
-    """What the gateways live among; each part can be taken away."""
+    """What the gateways live among; each part can be taken away.
+
+    Each answer of a gateway to `session` must be one that /openapi.json describes.
+    """
+
+    description: ClassVar[Description | None] = None
 
     def __init__(self, redis_url: str, limits_url: str, ledger: LedgerStand) -> None:
         self.redis_url = redis_url
         self.limits_url = limits_url
         self.ledger = ledger
         self.clock = SetForward()
-        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), trace_configs=[self._looking_at_heads()]
+        )
+        self._gateways: set[str] = set()
         self.ratelimiter_port = free_port()
         self._open: dict[str, Service] = {}
 
@@ -108,7 +117,30 @@ class House:
         settings = GatewaySettings(**(told | changes))
         instance = identify("gateway", {"INSTANCE_ID": name}, started=self.clock.monotonic())
         await self._start(name, build_gateway(settings, instance, self.clock))
-        return f"http://127.0.0.1:{port}"
+        url = f"http://127.0.0.1:{port}"
+        await self._read_description(url)
+        self._gateways.add(url)
+        return url
+
+    async def _read_description(self, url: str) -> None:
+        """Read what a gateway says of its API; all say the same."""
+        if House.description is None:
+            async with self.session.get(f"{url}/openapi.json") as answer:
+                House.description = Description(await answer.json())
+        self._described = House.description
+
+    def _looking_at_heads(self) -> aiohttp.TraceConfig:
+        """Hold each answer's status and headers against the description, also of a stream."""
+
+        async def look(_: Any, __: Any, ended: aiohttp.TraceRequestEndParams) -> None:
+            answer = ended.response
+            if str(answer.url.origin()) in self._gateways:
+                path = answer.url.raw_path
+                self._described.check_head(ended.method, path, answer.status, answer.headers)
+
+        config = aiohttp.TraceConfig()
+        config.on_request_end.append(look)
+        return config
 
     async def stop(self, name: str) -> None:
         """Drain one of them."""
@@ -128,7 +160,11 @@ class House:
     async def ask(self, method: str, url: str, **how: Any) -> Answer:
         """Send one request."""
         async with self.session.request(method, url, **how) as response:
-            return Answer(response, await response.read())
+            body = await response.read()
+        if str(response.url.origin()) in self._gateways:
+            path = response.url.raw_path
+            self._described.check(method, path, response.status, response.headers, body)
+        return Answer(response, body)
 
     async def post(
         self, gateway: str, body: Any = None, *, key: str | None = None, **headers: str | None

@@ -50,7 +50,20 @@ async def told(gateway: str, data: bytes, *, half_closed: bool = False) -> list[
             writer.write_eof()
         async with asyncio.timeout(WAIT_S_MAX):
             answer = await reader.read()
-        return [b"HTTP/1.1 " + part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]]
+        parts = answer.split(b"HTTP/1.1 ")[1:]
+        for part in parts:
+            check_described(part)
+        return [b"HTTP/1.1 " + part[:3] for part in parts]
+
+
+def check_described(answer: bytes) -> None:
+    """Hold an answer to a topup, from its status on, against the API's description."""
+    start, _, body = answer.decode().partition("\r\n\r\n")
+    status, *lines = start.split("\r\n")
+    headers = {name: value for name, _, value in (line.partition(": ") for line in lines)}
+    assert House.description is not None
+    path = f"/api/{MERCHANT}/topup"
+    House.description.check("POST", path, int(status[:3]), headers, body.encode())
 
 
 async def answered(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:

@@ -36,12 +36,12 @@ async def test_a_check_that_does_not_even_end_when_cancelled_is_not_waited_for()
         for _ in range(3):
             status, body = await replica.report()
             assert status == 503
-            assert body["services"]["database"] == LOST
+            assert body.services["database"] == LOST
     assert cancelled == 1
     thaw.set()
     status, body = await replica.report()
     assert status == 200
-    assert body["services"]["database"] == {"connected": True, "status": "healthy"}
+    assert body.services["database"] == {"connected": True, "status": "healthy"}
 
 
 async def test_a_check_that_fails_makes_what_needs_it_unhealthy_and_the_rest_degraded() -> None:
@@ -54,10 +54,10 @@ async def test_a_check_that_fails_makes_what_needs_it_unhealthy_and_the_rest_deg
         return HEALTHY
 
     status, body = await health(database=broken, redis=well).report()
-    assert (status, body["status"]) == (503, "unhealthy")
+    assert (status, body.status) == (503, "unhealthy")
     status, body = await health(database=well, redis=broken).report()
-    assert (status, body["status"]) == (200, "degraded")
-    assert body["services"]["redis"] == {"connected": False, "status": "degraded"}
+    assert (status, body.status) == (200, "degraded")
+    assert body.services["redis"] == {"connected": False, "status": "degraded"}
 
 
 async def test_a_replica_that_starts_or_drains_is_unhealthy() -> None:
