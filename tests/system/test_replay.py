@@ -144,6 +144,16 @@ async def test_metrics_are_the_postings_to_the_cent(sold: Stack) -> None:
     assert accounts["payable"] == accounts["charged"]
 
 
+async def test_the_ledger_that_runs_owns_nothing(sold: Stack) -> None:
+    """`make run` gives it a role that can only add to the books."""
+    with psycopg.connect(urls(sold)["DATABASE_URL"]) as connection:
+        rows = connection.execute(
+            """SELECT DISTINCT usename, usesuper FROM pg_stat_activity JOIN pg_user USING (usename)
+               WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"""
+        ).fetchall()
+    assert rows == [("topup_ledger", False)]
+
+
 async def test_an_interrupted_replay_says_how_far_it_was(sold: Stack, empty_url: str) -> None:
     """Ctrl-C: one line, status 130; and it can be run again."""
     await run(sold, "migrate", DATABASE_URL=empty_url)
