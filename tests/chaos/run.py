@@ -121,6 +121,9 @@ class Run:
         async with asyncio.TaskGroup() as tasks:
             for fault in faults:
                 await asyncio.sleep(max(begun + fault.at_s - time.monotonic(), 0))
+                waited_from = time.monotonic()
+                await house.up.wait()
+                begun += time.monotonic() - waited_from  # what was due meanwhile comes later
                 if fault.kind == "wallet_empty":
                     number = len(self._sold)
                     sale = Sale(f"{self._settings.seed}-wallet-{number}", "5566374907", 10)
@@ -131,7 +134,6 @@ class Run:
 
     async def _one(self, house: House, fault: Fault, lock: asyncio.Lock) -> None:
         async with lock:
-            await house.up.wait()
             from_ms = _now_ms()
             say(f"  {_clock()} {fault}")
             await happen(house, fault)
