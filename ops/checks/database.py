@@ -1,6 +1,7 @@
 """Is the ledger's database reachable, durable, up to date and quick to find things."""
 
 from collections.abc import Iterable, Mapping
+from statistics import median
 from typing import Any, Final
 
 import psycopg
@@ -9,9 +10,13 @@ from ops.checks.finding import Finding
 from ops.connections import setting
 from services.ledger.migrations import missing, shipped
 from shared.contracts.errors import TopupError
+from shared.runtime.clock import SystemClock
 
 _CONNECT_S_MAX: Final = 5
 _POOL: Final = "100"
+_LOOKS: Final = 9
+_LOOK_MS_MAX: Final = 10
+_LOOK: Final = "SELECT relname FROM pg_class WHERE oid = 'pg_class'::regclass"
 _INVALID_INDEXES: Final = """
     SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
     WHERE NOT i.indisvalid ORDER BY 1
@@ -29,6 +34,7 @@ def check_database(environ: Mapping[str, str]) -> Iterable[Finding]:
             yield _room(connection, setting("DATABASE_POOL_SIZE", environ) or _POOL)
             yield _indexes(connection)
             yield _schema(connection)
+            yield _quick(connection)
     except psycopg.Error as problem:
         said = str(problem).strip().splitlines()[0]
         yield Finding("database", f"cannot be used: {said}", "start it, or correct DATABASE_URL")
@@ -63,6 +69,23 @@ def _indexes(connection: psycopg.Connection[Any]) -> Finding:
         "indexes",
         f"{', '.join(invalid)} was never finished",
         "run `topup migrate`, or REINDEX INDEX CONCURRENTLY it",
+    )
+
+
+def _quick(connection: psycopg.Connection[Any]) -> Finding:
+    """Time what a merchant's question costs at least: one row by its key, there and back."""
+    clock, took_ms = SystemClock(), []
+    for _ in range(_LOOKS):
+        before = clock.monotonic()
+        connection.execute(_LOOK)
+        took_ms.append((clock.monotonic() - before) * 1_000)
+    found = f"one row is found in {median(took_ms):.1f} ms"
+    if median(took_ms) <= _LOOK_MS_MAX:
+        return Finding("database time", found)
+    return Finding(
+        "database time",
+        f"{found}, over {_LOOK_MS_MAX} ms",
+        "bring it nearer to the ledgers, or see what else keeps it busy",
     )
 
 
