@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c # a filtered command fails as it would alone
 INSTALL := PYTHONUNBUFFERED=1 $(PIP) install --progress-bar off --require-hashes
 SHOWN := sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing .*/  unpacking …/p'
-.PHONY: help run test bench-replay check chaos crash-points chaos-self-test install format lint types imports unused lock clean
+.PHONY: help run test bench-memory bench-replay check chaos crash-points chaos-self-test install format lint types imports unused lock clean
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -15,6 +15,8 @@ run: .venv/.local ## everything up on this machine, with a sandbox provider
 test: .venv/.dev ## every test, on real servers and real processes
 	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
+bench-memory: .venv/.dev ## what a settled topup takes in Valkey, and how long its steps do
+	$(PY) -m bench.memory
 bench-replay: .venv/.dev ## how fast and how flat a replay of 1,000,000 entries is
 	$(PY) -m bench.replay
 

@@ -19,6 +19,7 @@ from redis import Redis
 from ops.embedded import postgres_server, valkey_server
 from services.ledger.migrations import migrate, shipped
 from shared.contracts.events import Evidence, TopupRequested, encode
+from shared.contracts.packing import pack
 from shared.contracts.streams import PartitionKeys
 
 KEYS = PartitionKeys(0)
@@ -117,12 +118,12 @@ def entries(number: int) -> Iterator[tuple[str, dict[str, bytes]]]:
         product="XOOM_10_MXN",
         reference=f"order-{number}",
     )
+    at_ms = 1_795_000_000_000 + number
     topup = {
         "id": f"019a{number:08x}"[:8].encode() + b"-0000-7000-8000-%012x" % number,
         "body": encode(request),
-        "at": b"%d" % (1_795_000_000_000 + number),
     }
-    yield KEYS.requests("LATCOM"), {**topup, "key": b"k" * 22}
+    yield KEYS.requests("LATCOM"), {**topup, "at": b"%d" % at_ms}
     answer = {"responseCode": "00", "transactionId": f"{number:020}", "balance": "1000.00"}
     evidence = Evidence(provider_reference=f"{number:020}", code="00", raw=answer, attempt=1)
     state = STATES[number % len(STATES)]
@@ -130,10 +131,11 @@ def entries(number: int) -> Iterator[tuple[str, dict[str, bytes]]]:
         KEYS.outcomes,
         {
             **topup,
+            "at": b"%d" % at_ms,
             "seq": b"1",
             "state": state.encode(),
             "reason": b"" if state == "succeeded" else b"refused",
-            "evidence": encode(evidence),
+            "evidence": pack(encode(evidence)),
         },
     )
 

@@ -46,7 +46,7 @@ def valkey(folder: Path) -> Iterator[str]:
         return
     command = "valkey-server --appendonly yes --appendfsync always --save '' "
     container = DockerContainer(VALKEY_IMAGE).with_exposed_ports(6379)
-    container.with_command(command + "--hash-max-listpack-value 1024")
+    container.with_command(command + "--hash-max-listpack-value 1024 --stream-node-max-bytes 16384")
     with container:
         wait_for_logs(container, "Ready to accept connections")
         host, port = container.get_container_host_ip(), container.get_exposed_port(6379)

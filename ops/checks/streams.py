@@ -7,6 +7,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from ops.checks.finding import Finding
 from ops.connections import setting
+from ops.servers.valkey import PACKING
 from shared.bus import functions
 from shared.bus.topups import Topups
 from shared.contracts.streams import PartitionKeys
@@ -24,6 +25,7 @@ async def check_streams(environ: Mapping[str, str]) -> AsyncIterator[Finding]:
     try:
         yield await _durable(client, setting("REDIS_REPLICAS", environ))
         yield await _evicts_nothing(client)
+        yield await _packs(client)
         yield await _functions(client)
         written = await client.hget(PartitionKeys(0).meta, "partitions")
         yield _partitions(written and int(written), setting("STREAM_PARTITIONS", environ) or "1")
@@ -75,6 +77,25 @@ async def _evicts_nothing(client: Client) -> Finding:
         "eviction",
         f"maxmemory-policy is {policy}: records may be dropped, and keys forgotten",
         f"set `maxmemory-policy {_EVICTION}`",
+    )
+
+
+async def _packs(client: Client) -> Finding:
+    """Small hashes and streams are packed by the server, if it is told how small is small."""
+    loose = []
+    for name, wanted in PACKING.items():
+        try:
+            found = (await client.config_get(name)).get(name, wanted)
+        except ResponseError:
+            found = wanted
+        if int(found) < wanted:
+            loose.append(f"{name} {wanted}")
+    if not loose:
+        return Finding("packing", "a settled topup takes less than a kilobyte")
+    return Finding(
+        "packing",
+        "a settled topup takes more memory than it need",
+        f"set {' and '.join(f'`{setting}`' for setting in loose)}",
     )
 
 

@@ -62,7 +62,7 @@ def event_of(entry: Entry) -> Event:
     try:
         if entry.stream.endswith(":outcomes"):
             return _settled(read_outcome(entry.id, entry.fields), entry.id)
-        return _queued(read_request(entry.fields), entry, at_ms)
+        return _queued(read_request(entry.id, entry.fields), entry, at_ms)
     except Unreadable as problem:
         return Event(at=stamp(at_ms), event="unreadable", detail=str(problem), entry=entry.id)
 

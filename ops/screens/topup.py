@@ -164,7 +164,7 @@ def _said(evidence: Evidence | None) -> str | None:
 
 def _record(found: Whereabouts) -> dict[str, Any]:
     shown = _stamped(msgspec.structs.asdict(found.record))
-    for name in ("id", "request", "key_hash"):
+    for name in ("id", "request"):
         del shown[name]
     in_doubt = {"": "none", "many": "many"}.get(found.record.doubt, "one")  # a nonce is for one
     taken = found.delivery

@@ -23,14 +23,16 @@ save ""
 proc-title-template "valkey-server {{listen-addr}}"
 """
 
+PACKING: Final = {"hash-max-listpack-value": 1_024, "stream-node-max-bytes": 16_384}
+"""How much the durable one may keep packed: a record in one piece, and few bytes lost a stream."""
+
 DURABLE: Final = """\
 appendonly yes
 appendfsync always
 no-appendfsync-on-rewrite no
 aof-load-truncated yes
 maxmemory-policy noeviction
-hash-max-listpack-value 1024
-"""
+""" + "".join(f"{name} {value}\n" for name, value in PACKING.items())
 
 VOLATILE: Final = """\
 appendonly no

@@ -14,6 +14,7 @@ from shared.bus.messages import Begun, Outcome, Parking, Work
 from shared.bus.reader import Entry
 from shared.bus.topups import Topups
 from shared.contracts import events
+from shared.contracts.packing import pack
 from shared.contracts.states import Reason
 from shared.runtime.clock import Clock
 from shared.runtime.crashpoints import CrashPoint
@@ -189,7 +190,7 @@ class Carrier:
             self._partition,
             self._name,
             topup_id=entry.fields.get("id", b"").decode(errors="replace"),
-            key_hash=entry.fields.get("key", b"").decode(errors="replace"),
+            key_hash=events.key_hash_in(entry.fields.get("body", b"")),
             entry=entry.id,
             reason=f"unreadable: {problem}",
             payload=entry.fields.get("body", b""),
@@ -205,5 +206,5 @@ def _outcome(sale: Sale, nonce: str, verdict: Finish) -> Outcome:
         to=verdict.to,
         reason=verdict.reason,
         provider_reference=verdict.evidence.provider_reference or "",
-        evidence=events.encode(verdict.evidence),
+        evidence=pack(events.encode(verdict.evidence)),
     )

@@ -13,7 +13,7 @@ from services.gateway.refusals import InvalidJson
 from shared.contracts.catalogue import Offer, offer_of, product_for
 from shared.contracts.errors import InvalidRequest
 from shared.contracts.events import METADATA_BYTES_MAX, TopupRequested
-from shared.contracts.ids import digest, fingerprint
+from shared.contracts.ids import fingerprint
 from shared.contracts.money import parse_amount
 
 EXAMPLE: Final = '{"phone": "5566374683", "amount": 10, "provider": "LATCOM"}'
@@ -78,7 +78,7 @@ def read_order(raw: bytes, *, customer_id: str, key_header: str | None) -> Order
             provider=offer.provider,
             product=product.id,
         ),
-        key_hash="" if key is None else digest(customer_id, key),
+        key_hash=request.key_hash,
     )
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from shared.contracts.errors import TopupError
 from shared.contracts.events import Evidence, TopupRequested, decode_evidence, decode_request
+from shared.contracts.packing import unpack
 from shared.contracts.states import SETTLED, State
 
 _TOPUP_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -53,12 +54,18 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 Fields = Mapping[str, bytes]
 
 
-def read_request(fields: Fields) -> Request:
-    """Return the request that an entry of a lane, or of the outcomes, carries.
+def read_request(entry: str, fields: Fields) -> Request:
+    """Return the request in the entry of a lane with this id, which is when it was accepted.
+
+    Only an entry that follows an earlier one of the same topup has that time as a field.
 
     Raises:
         Unreadable: a field is missing or is not what it should be.
     """
+    return _request({"at": entry.partition("-")[0].encode(), **fields})
+
+
+def _request(fields: Fields) -> Request:
     topup_id = _text(fields, "id")
     if not _TOPUP_ID.fullmatch(topup_id):
         raise Unreadable(f"id {topup_id[:64]!r} is not a lower-case UUID")
@@ -94,9 +101,9 @@ def read_outcome(entry: str, fields: Fields) -> Outcome:
     seq = _number(fields, "seq", maximum=_SEQ_MAX)
     if seq < 1 or (seq > 1 and state == State.UNRESOLVED):
         raise Unreadable(f"{state} cannot be outcome number {seq}")
-    reason, raw_evidence = _text(fields, "reason"), _field(fields, "evidence")
+    reason, raw_evidence = _text(fields, "reason"), _unpacked(_field(fields, "evidence"))
     return Outcome(
-        request=read_request(fields),
+        request=_request(fields),
         seq=seq,
         state=State(state),
         reason=plain(reason) or None,
@@ -125,6 +132,13 @@ def plain(text: str) -> str:
 
 def _texts(body: TopupRequested) -> Iterable[str]:
     return (value for value in msgspec.structs.astuple(body) if isinstance(value, str))
+
+
+def _unpacked(packed: bytes) -> bytes:
+    try:
+        return unpack(packed)
+    except ValueError as problem:
+        raise Unreadable(f"evidence cannot be read: {problem}") from None
 
 
 def _evidence(raw: bytes) -> Evidence | None:

@@ -36,7 +36,7 @@ def read_sheet(entries: Iterable[Entry]) -> Sheet:
             if brings_outcomes(entry.stream):
                 sheet.outcomes.append(read_outcome(entry.id, entry.fields))
             else:
-                sheet.requests.append(read_request(entry.fields))
+                sheet.requests.append(read_request(entry.id, entry.fields))
         except Unreadable as problem:
             sheet.unreadable.append((entry, str(problem)))
     return sheet

@@ -19,7 +19,6 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     lane: str
     request: TopupRequested
-    key_hash: str
     accepted_at_ms: int
     settled_at_ms: int | None
     reason: str | None
@@ -70,16 +69,16 @@ def read_record(topup_id: str, flat: Sequence[bytes]) -> Record | None:
     if not flat:
         return None
     found: Mapping[bytes, bytes] = dict(zip(flat[::2], flat[1::2], strict=True))
+    request = decode_request(found[b"body"])
     return Record(
         id=topup_id,
         state=State(text(found[b"state"])),
-        lane=text(found[b"lane"]),
-        request=decode_request(found[b"body"]),
-        key_hash=text(found.get(b"key", b"")),
-        accepted_at_ms=int(found[b"accepted_at"]),
-        settled_at_ms=whole(found.get(b"settled_at")),
+        lane=text(found.get(b"lane", b"")) or request.provider,
+        request=request,
+        accepted_at_ms=int(found[b"at"]),
+        settled_at_ms=whole(found.get(b"end")),
         reason=text(found.get(b"reason", b"")) or None,
-        provider_reference=text(found.get(b"outcome", b"")) or None,
+        provider_reference=text(found.get(b"ref", b"")) or None,
         attempt=int(found.get(b"attempt", 0)),
         seq=int(found[b"seq"]),
         doubt=text(found.get(b"doubt", b"")),

@@ -1,5 +1,5 @@
 #!lua name=topups1
--- minor 4
+-- minor 5
 -- The life of a topup: every step that changes its record, its stream entries or its lane.
 --
 -- KEYS of every function, unless it says otherwise:
@@ -16,10 +16,10 @@ local SILENT_MS = 5000
 local ALIVE_FORGET_MS = 3600000
 local HELD_RECHECK_MS = 5000
 local HOLD_MS_MAX = 60000
-local FIELDS = { 'v', 'state', 'lane', 'body', 'fingerprint', 'key', 'accepted_at', 'deliver_before',
-  'entry', 'owner', 'nonce', 'mode', 'lease_until', 'attempt', 'first_send_at', 'doubt',
-  'quarantine', 'quarantine_until', 'seq', 'reason' }
-local NUMBERS = { 'v', 'accepted_at', 'deliver_before', 'lease_until', 'attempt', 'first_send_at',
+local FIELDS = { 'v', 'state', 'lane', 'body', 'at', 'deliver_before', 'entry', 'owner',
+  'nonce', 'mode', 'lease_until', 'attempt', 'first_send_at', 'doubt', 'quarantine',
+  'quarantine_until', 'seq', 'reason' }
+local NUMBERS = { 'v', 'at', 'deliver_before', 'lease_until', 'attempt', 'first_send_at',
   'quarantine', 'quarantine_until', 'seq' }
 local DEFINITE_NO = { no = true, not_sent = true, hold = true }
 
@@ -49,7 +49,7 @@ local function read(c, i)
   local r = {}
   for at, name in ipairs(FIELDS) do r[name] = values[at] or '' end
   for _, name in ipairs(NUMBERS) do r[name] = tonumber(r[name]) or 0 end
-  assert(r.v > VERSION or r.lane == c.provider, 'the record is of lane ' .. r.lane)
+  assert(r.v > VERSION or r.lane == c.provider or r.lane == '', 'the record is of lane ' .. r.lane)
   return r
 end
 
@@ -109,22 +109,22 @@ local function is_final(state) return state == 'succeeded' or state == 'failed' 
 local function settle(c, i, id, r, to, reason, reference, evidence, window)
   local seq = r.seq + 1
   redis.call('XADD', c.outcomes, '*', 'id', id, 'seq', seq, 'state', to, 'body', r.body,
-    'at', text(r.accepted_at), 'reason', reason, 'evidence', evidence)
+    'at', text(r.at), 'reason', reason, 'evidence', evidence)
   acknowledge(c, r.entry)
   redis.call('ZREM', c.waiting, id)
-  redis.call('HDEL', record_key(c, i), 'entry', 'owner', 'mode', 'lease_until', 'reason', 'outcome')
-  redis.call('HSET', record_key(c, i), 'seq', seq, 'settled_at', text(c.now))
+  redis.call('HDEL', record_key(c, i), 'entry', 'owner', 'mode', 'lease_until', 'reason', 'ref')
+  redis.call('HSET', record_key(c, i), 'seq', seq, 'end', text(c.now))
   if reason ~= '' then redis.call('HSET', record_key(c, i), 'reason', reason) end
-  if reference ~= '' then redis.call('HSET', record_key(c, i), 'outcome', reference) end
+  if reference ~= '' then redis.call('HSET', record_key(c, i), 'ref', reference) end
   move(c, i, r, to)
   if is_final(to) then
-    redis.call('HDEL', record_key(c, i), 'deliver_before', 'first_send_at', 'quarantine',
-      'quarantine_until')
+    redis.call('HDEL', record_key(c, i), 'lane', 'deliver_before', 'first_send_at', 'doubt',
+      'quarantine', 'quarantine_until')
     redis.call('PEXPIRE', record_key(c, i), window)
-    if r.key ~= '' then redis.call('PEXPIRE', key_record_key(c, i), window) end
+    redis.call('PEXPIRE', key_record_key(c, i), window)
   else
     redis.call('PERSIST', record_key(c, i))
-    if r.key ~= '' then redis.call('PERSIST', key_record_key(c, i)) end
+    redis.call('PERSIST', key_record_key(c, i))
   end
 end
 
@@ -226,6 +226,18 @@ local function prepare(keys, args)
   return redis.status_reply('OK')
 end
 
+-- Whose repeat this is, and whether it asks for the same; nothing where it is the first.
+local function first(c, i, id, print, key, body)
+  local taken = key ~= '' and redis.call('GET', key_record_key(c, i))
+  if taken then
+    local first_id, first_print = string.match(taken, '^(.*) (.*)$')
+    assert(first_id, 'the key record cannot be read')
+    return first_id, first_print == print
+  end
+  local first_body = redis.call('HGET', record_key(c, i), 'body')
+  return first_body and id, first_body == body
+end
+
 -- accept: record and lane entry in one step.
 -- ARGV partitions deliver_before_ms n x (id fingerprint key_hash|'' body)
 -- reply { accepted, id, accepted_at } | { replayed|mismatch, id, '' }
@@ -238,28 +250,18 @@ local function accept(keys, args)
   make_streams(c)
   return each(c, function(i)
     local id, print, key, body = unpack(args, 3 + 4 * (i - 1), 6 + 4 * (i - 1))
-    local first_id, first_print
-    if key ~= '' then
-      first_id, first_print = unpack(redis.call('HMGET', key_record_key(c, i), 'id', 'fingerprint'))
-    end
-    if not first_id then
-      first_print = redis.call('HGET', record_key(c, i), 'fingerprint')
-      first_id = first_print and id
-    end
+    local first_id, same = first(c, i, id, print, key, body)
     if first_id then
-      return repeated(c, { first_print == print and 'replayed' or 'mismatch', first_id, '' })
+      return repeated(c, { same and 'replayed' or 'mismatch', first_id, '' })
     end
-    local entry = redis.call('XADD', c.lane, '*', 'id', id, 'body', body, 'key', key, 'at', text(c.now))
-    redis.call('HSET', record_key(c, i), 'v', VERSION, 'lane', c.provider, 'body', body,
-      'fingerprint', print, 'accepted_at', text(c.now),
+    local entry = redis.call('XADD', c.lane, '*', 'id', id, 'body', body)
+    local at = string.match(entry, '^%d+')
+    redis.call('HSET', record_key(c, i), 'v', VERSION, 'lane', c.provider, 'body', body, 'at', at,
       'deliver_before', text(c.now + args[2]), 'entry', entry, 'seq', 0)
-    if key ~= '' then
-      redis.call('HSET', record_key(c, i), 'key', key)
-      redis.call('HSET', key_record_key(c, i), 'id', id, 'fingerprint', print)
-    end
+    if key ~= '' then redis.call('SET', key_record_key(c, i), id .. ' ' .. print) end
     count(c, 'accepted', 1)
     move(c, i, { state = '' }, 'queued')
-    return { 'accepted', id, text(c.now) }
+    return { 'accepted', id, at }
   end)
 end
 
@@ -460,8 +462,8 @@ local function wake(keys, args)
     end
     probes = probes - 1
     redis.call('ZREM', c.waiting, id)
-    local entry = redis.call('XADD', c.lane, '*', 'id', id, 'body', r.body, 'key', r.key,
-      'at', text(r.accepted_at), 'again', '1')
+    local entry = redis.call('XADD', c.lane, '*', 'id', id, 'body', r.body, 'at', text(r.at),
+      'again', '1')
     redis.call('HSET', record_key(c, i), 'entry', entry)
     move(c, i, r, 'queued')
     return { 'woken' }

@@ -18,6 +18,7 @@ from shared.bus.messages import (
     Work,
 )
 from shared.bus.records import LaneState, Record, place, read_record, text, whole
+from shared.contracts.events import key_hash_in
 from shared.contracts.states import State
 from shared.contracts.streams import DISPATCHER_GROUP, LEDGER_GROUP, PartitionKeys
 from shared.runtime.redis import Client
@@ -151,7 +152,7 @@ class Topups:
         start: str = max(after, delivered, key=place)
         rows = await self._client.xrange(stream, f"({start}", "+", count=count_max)
         items = [
-            (_readable(fields.get(b"id", b"")), _readable(fields.get(b"key", b"")))
+            (_readable(fields.get(b"id", b"")), key_hash_in(fields.get(b"body", b"")))
             for _, fields in rows
         ]
         replies = await self._each("expire", partition, provider, items) if items else []
@@ -190,7 +191,7 @@ class Topups:
         evidence: bytes,
     ) -> tuple[str, str]:
         """Settle an unresolved topup on evidence; return the reply and its detail."""
-        keys = self._with_records(partition, record.lane, [(record.id, record.key_hash)])
+        keys = self._with_records(partition, record.lane, [(record.id, record.request.key_hash)])
         args = [
             self._window_ms, record.id, to.value, asked_at_ms, provider_reference, evidence
         ]  # fmt: skip
@@ -269,12 +270,12 @@ class Topups:
         names = self.keys[partition]
         async with self._client.pipeline(transaction=False) as pipe:
             for topup_id in ids:
-                pipe.hmget(names.record(text(topup_id)), "lane", "key")
+                pipe.hmget(names.record(text(topup_id)), "lane", "body")
             found = await pipe.execute()
         lanes: dict[str, list[tuple[str, str]]] = {}
-        for topup_id, (lane, key) in zip(ids, found, strict=True):
+        for topup_id, (lane, body) in zip(ids, found, strict=True):
             if lane is not None:
-                lanes.setdefault(text(lane), []).append((text(topup_id), text(key or b"")))
+                lanes.setdefault(text(lane), []).append((text(topup_id), key_hash_in(body or b"")))
         return lanes
 
     async def _each(

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
+from shared.contracts.ids import digest
+
 METADATA_BYTES_MAX: Final = 2_048
 
 
@@ -26,8 +28,13 @@ class TopupRequested(
     currency: str  # ISO 4217
     provider: str
     product: str
-    reference: str | None = None
+    reference: str | None = None  # the merchant's idempotency key
     metadata: dict[str, Any] | None = None
+
+    @property
+    def key_hash(self) -> str:
+        """The name of the idempotency key's record; empty where the merchant gave none."""
+        return "" if self.reference is None else digest(self.customer_id, self.reference)
 
 
 class Evidence(
@@ -68,6 +75,14 @@ def decode_request(body: bytes) -> TopupRequested:
         msgspec.ValidationError, msgspec.DecodeError: these bytes are something else; bury them.
     """
     return _requests.decode(body)
+
+
+def key_hash_in(body: bytes) -> str:
+    """Return the request's `key_hash`; of what nobody can read there is none."""
+    try:
+        return decode_request(body).key_hash
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return ""
 
 
 def decode_evidence(body: bytes) -> Evidence:

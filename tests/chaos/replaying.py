@@ -21,7 +21,7 @@ async def replay_changes(valkey: str, postgres: str) -> list[Violation]:
             for check in await audit.verify()
             if check.broken
         ]
-        requests = [read_request(_raw(fields)) for _, fields in entries(client, LANE)]
+        requests = [read_request(entry, _raw(fields)) for entry, fields in entries(client, LANE)]
         outcomes = [
             read_outcome(entry, _raw(fields)) for entry, fields in entries(client, OUTCOMES)
         ]
@@ -38,4 +38,4 @@ async def replay_changes(valkey: str, postgres: str) -> list[Violation]:
 
 
 def _raw(fields: dict[str, str]) -> dict[str, bytes]:
-    return {name: value.encode() for name, value in fields.items()}
+    return {name: value.encode(errors="surrogateescape") for name, value in fields.items()}

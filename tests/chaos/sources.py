@@ -135,9 +135,9 @@ def streams_say(url: str) -> Streams:
     client = open_valkey(url)
     requested: set[str] = set()
     accepted_ms: dict[str, int] = {}
-    for _, fields in entries(client, LANE):
+    for entry, fields in entries(client, LANE):
         requested.add(fields["id"])
-        accepted_ms[fields["id"]] = int(fields["at"])
+        accepted_ms[fields["id"]] = int(fields.get("at") or entry.partition("-")[0])
     outcomes: dict[str, list[str]] = {}
     settled_ms: dict[str, int] = {}
     for entry, fields in entries(client, OUTCOMES):
@@ -172,7 +172,7 @@ def streams_say(url: str) -> Streams:
 
 def open_valkey(url: str) -> Client:
     """Return a client that gives text."""
-    return Redis.from_url(url, decode_responses=True)
+    return Redis.from_url(url, decode_responses=True, encoding_errors="surrogateescape")
 
 
 def entries(client: Client, stream: str) -> Iterable[tuple[str, dict[str, str]]]:

@@ -24,14 +24,14 @@ async def test_state_outcome_and_acknowledgement_are_one_step(bench: Bench, to: 
     assert await bench.finish("t1", "n1", to, reason="why") == ("ok", to)
     record = await bench.record("t1")
     assert (record["state"], record["seq"], record["reason"]) == (to, "1", "why")
-    assert record["outcome"] == "ref"
+    assert record["ref"] == "ref"
     assert {"entry", "owner", "mode", "lease_until"}.isdisjoint(record)
     assert await bench.pending() == {}
     ((_, outcome),) = await bench.client.xrange(bench.keys.outcomes)
     assert outcome[b"id"] == b"t1"
     assert (outcome[b"seq"], outcome[b"state"]) == (b"1", to.encode())
     assert outcome[b"body"].decode() == record["body"]
-    assert outcome[b"at"].decode() == record["accepted_at"]
+    assert outcome[b"at"].decode() == record["at"]
     assert (outcome[b"reason"], outcome[b"evidence"]) == (b"why", b"evidence")
 
 

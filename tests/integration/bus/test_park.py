@@ -163,7 +163,7 @@ async def test_what_is_due_goes_back_on_its_lane_with_all_it_had(bench: Bench) -
     assert await bench.client.zcard(bench.keys.waiting) == 0
     record = await bench.record("t1")
     assert {name.decode(): value.decode() for name, value in fields.items()} == {
-        "id": "t1", "key": "k1", "body": record["body"], "at": record["accepted_at"], "again": "1"
+        "id": "t1", "body": record["body"], "at": record["at"], "again": "1"
     }  # fmt: skip
 
 

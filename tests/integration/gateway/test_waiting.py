@@ -33,11 +33,11 @@ async def settle(redis: Client, topup_id: str, to: State = State.SUCCEEDED) -> N
     (record,) = await topups.look(0, [topup_id])
     assert record is not None
     entry = (await redis.hget(topups.keys[0].record(topup_id), "entry")).decode()
-    work = Work(id=topup_id, entry=entry, key_hash=record.key_hash, nonce="n")
+    work = Work(id=topup_id, entry=entry, key_hash=record.request.key_hash, nonce="n")
     await topups.begin(0, "LATCOM", [work], owner="d", terms=TERMS)
     end = Outcome(
         id=topup_id,
-        key_hash=record.key_hash,
+        key_hash=record.request.key_hash,
         nonce="n",
         to=to,
         reason="" if to is State.SUCCEEDED else "refused",

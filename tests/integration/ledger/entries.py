@@ -47,7 +47,7 @@ def outcome_fields(
 
 def request(number: int, *, amount_minor: int = 1_000) -> Request:
     """Return a request as the ledger reads it."""
-    return read_request(request_fields(number, amount_minor=amount_minor))
+    return read_request("0-1", request_fields(number, amount_minor=amount_minor))
 
 
 def outcome(number: int, state: State, *, seq: int = 1, amount_minor: int = 1_000) -> Outcome:

@@ -234,7 +234,7 @@ async def test_what_is_open_is_listed_as_it_is_by_now(shared: str, redis: Client
         names = PartitionKeys(0)
         await redis.hset(names.record(active), "state", "active")
         await redis.hset(names.record(waiting), mapping={"state": "waiting", "reason": "no_answer"})
-        settled = {"state": "succeeded", "settled_at": str(AT_MS + 9), "outcome": "P-1"}
+        settled = {"state": "succeeded", "end": str(AT_MS + 9), "ref": "P-1"}
         await redis.hset(names.record(done), mapping=settled)
         await redis.delete(names.record(lost))
 

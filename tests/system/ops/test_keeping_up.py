@@ -94,13 +94,15 @@ def test_doctor_sees_what_runs(run: Run) -> None:
     with Redis.from_url(run.state()["environment"]["REDIS_URL"]) as redis:
         redis.config_set("appendfsync", "everysec")
         redis.config_set("maxmemory-policy", "allkeys-lru")
+        redis.config_set("hash-max-listpack-value", 64)
         redis.execute_command("FUNCTION", "FLUSH")
     done = run.topup("doctor")
     assert done.returncode == 1
     assert "appendfsync always" in done.stdout
     assert "maxmemory-policy noeviction" in done.stdout
+    assert "set `hash-max-listpack-value 1024`" in done.stdout
     assert "python -m shared.bus load" in done.stdout
-    assert "3 of" in done.stderr
+    assert "4 of" in done.stderr
 
 
 def test_nothing_but_the_owner_reaches_the_servers(run: Run) -> None:
