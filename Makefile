@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c # a filtered command fails as it would alone
 INSTALL := PYTHONUNBUFFERED=1 $(PIP) install --progress-bar off --require-hashes
 SHOWN := sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing .*/  unpacking …/p'
-.PHONY: help run test bench-memory bench-replay check chaos crash-points chaos-self-test install format lint types imports unused lock clean
+.PHONY: help run test bench-memory bench-replay fuzz-api asyncapi check chaos crash-points chaos-self-test install format lint types imports unused lock clean
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -19,6 +19,12 @@ bench-memory: .venv/.dev ## what a settled topup takes in Valkey, and how long i
 	$(PY) -m bench.memory
 bench-replay: .venv/.dev ## how fast and how flat a replay of 1,000,000 entries is
 	$(PY) -m bench.replay
+
+fuzz-api: .venv/.dev ## ten minutes against the API of what runs here (RATE_LIMIT_PER_MINUTE=1000000 make run)
+	@set -a && . .topup/demo.env && .venv/bin/st --config-file tests/system/schemathesis.toml run $$TOPUP_URL/openapi.json --max-time 600
+
+asyncapi: .venv/.dev ## renew docs/asyncapi.json
+	.venv/bin/topup asyncapi > docs/asyncapi.json
 
 check: format lint types imports unused ## the gate: seconds, no servers
 format: .venv/.dev

@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "ledger": "Check the books, or tell two of them apart: topup ledger verify.",
     "customers": "Make, show, limit and disable customers: topup customers list.",
     "keys": "Draw, list, rotate and revoke their API keys: topup keys list.",
+    "asyncapi": "Print the streams' description, as AsyncAPI 3: topup asyncapi.",
     "serve": "Be one replica of one service: topup serve gateway.",
 }
 _EXAMPLES: Final = {

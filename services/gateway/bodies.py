@@ -25,7 +25,7 @@ _Amount = Annotated[
     Meta(
         description="A JSON number, or a string with the same digits; above 0, at most 2 decimals. "
         "It is read exactly, never through a binary float.",
-        examples=[10, "10.50"],
+        examples=[10, "50.00"],
         extra_json_schema={
             "type": ["number", "string"],
             "exclusiveMinimum": 0,

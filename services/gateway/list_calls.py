@@ -43,7 +43,11 @@ _PAGES: Final = (
         schema={"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
         example=LIMIT_DEFAULT,
     ),
-    Field(name="cursor", about="`next_cursor` of the page before, with the same filters."),
+    Field(
+        name="cursor",
+        about="`next_cursor` of the page before, with the same filters.",
+        schema={"type": "string", "minLength": 1},
+    ),
 )
 _LINK: Final = Field(
     name="Link",

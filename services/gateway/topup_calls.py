@@ -32,8 +32,8 @@ CUSTOMER_ID: Final = Field(
 )
 REQUEST_ID: Final = Field(
     name="x-request-id",
-    about="Your name for this request; it comes back in the answer, and stands in our logs.",
-    schema={"type": "string", "maxLength": 128},
+    about="Your name for this request; it comes back in the answer, and stands in our logs. Of "
+    "more than 128 characters, or with others than `A-Za-z0-9_.:+/=-`, it does neither.",
     example="till-3-000017",
 )
 ECHO: Final = Field(name="X-Request-Id", about="Your x-request-id, where it could be a name.")
