@@ -124,12 +124,15 @@ _TOLD: Final = frozenset(name for part in (*SERVICES, *TASKS) for name in part.t
 _OURS: Final = frozenset({"PORT", "INSTANCE_PORT", "INSTANCE_ID", "OPEN_ON_EOF_FD"})
 _SETTINGS: Final = frozenset(
     {
+        "CONNECTIONS_MAX",
         "DATABASE_POOL_SIZE",
         "DELIVER_BEFORE",
         "IDEMPOTENCY_WINDOW",
+        "LANE_WAITING_MAX",
         "QUEUE_CONCURRENCY",
         "RATE_LIMIT_PER_MINUTE",
         "REDIS_REPLICAS",
+        "REQUESTS_MAX",
         "STREAM_PARTITIONS",
         "STREAM_RETENTION",
         "TIMEZONE",

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import msgspec
 
+from shared.contracts.limits import WAITING_MAX
 from shared.runtime.replica import Partitions, RedisUrl, Replicas, ReplicaSettings
 
-Concurrency = Annotated[int, msgspec.Meta(ge=1, le=20_000, examples=[20])]
+Concurrency = Annotated[int, msgspec.Meta(ge=1, le=WAITING_MAX, examples=[20])]
 StallMs = Annotated[int, msgspec.Meta(ge=1_000, le=60_000, examples=["15s"])]
 WindowMs = Annotated[int, msgspec.Meta(ge=1_000, examples=["7d"])]
 ProviderTimeoutMs = Annotated[int, msgspec.Meta(ge=100, le=300_000, examples=["45s"])]

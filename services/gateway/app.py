@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from uuid_utils import uuid7
 
 from services.gateway.admin import Admin
+from services.gateway.backlog import Backlog
 from services.gateway.bus import Bus
 from services.gateway.docs import docs_calls
 from services.gateway.door import Door
@@ -19,6 +20,7 @@ from services.gateway.limits import Limits
 from services.gateway.lists import ListRoutes
 from services.gateway.peers import Ledger, PeerSilent, Ratelimiter
 from services.gateway.rest import health_call, rest_app
+from services.gateway.room import Room
 from services.gateway.settings import GatewaySettings
 from services.gateway.topups import TopupRoutes
 from services.gateway.uses import Uses
@@ -69,13 +71,20 @@ class Gateway:
             partitions=settings.stream_partitions,
             interval_ms=settings.heartbeat_ms,
         )
+        self._backlog = Backlog(self._topups, waiting_max=settings.lane_waiting_max)
         self._waiting = Waiting(self._client, self._blocking, partitions=settings.stream_partitions)
         self._background: list[asyncio.Task[None]] = []
         self.health = self._health(instance, clock)
         self.door = self._door(settings, clock)
         drain_s = settings.drain_timeout_ms / 1_000
         self.listeners = [
-            Listener(self.door, host=settings.host, port=settings.port, drain_s=drain_s)
+            Listener(
+                self.door,
+                host=settings.host,
+                port=settings.port,
+                drain_s=drain_s,
+                connections_max=settings.connections_max,
+            )
         ]
 
     async def open(self) -> None:
@@ -91,6 +100,7 @@ class Gateway:
                 self._keyring.keep_renewed(),
                 self._uses.keep_reported(),
                 self._limits.keep_heard(),
+                self._backlog.keep_counted(),
                 self._heart.run(),
             )
         ]
@@ -132,12 +142,15 @@ class Gateway:
             partitions=settings.stream_partitions,
             deliver_before_ms=settings.deliver_before_ms,
         )
+        room = Room(settings.requests_max)
         topups = TopupRoutes(
             keyring=self._keyring,
             limits=self._limits,
+            backlog=self._backlog,
             bus=bus,
             ledger=self._ledger,
             waiting=self._waiting,
+            room=room,
             clock=clock,
             make_id=lambda: str(uuid7()),
             crash=crash_points(settings.crash_at, environment=settings.environment),
@@ -145,7 +158,7 @@ class Gateway:
         )
         figures = Figures(self._client, self._topups, self._ledger, clock)
         admin = Admin(figures, admin_key=settings.admin_key)
-        lists = ListRoutes(keyring=self._keyring, ledger=self._ledger, clock=clock)
+        lists = ListRoutes(keyring=self._keyring, ledger=self._ledger, room=room, clock=clock)
         served = [*topups.served(), *lists.served()]
         behind = [*admin.served(), health_call(self.health)]
         pages = docs_calls([*(one.call for one in served), *(one.call for one in behind)])

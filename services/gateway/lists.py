@@ -17,6 +17,7 @@ from services.gateway.listings import filter_of, read_filter, read_page
 from services.gateway.peers import Ledger, PeerSilent
 from services.gateway.refusals import Unavailable
 from services.gateway.requests import Asked
+from services.gateway.room import Room
 from shared.contracts.keys import READ
 from shared.contracts.peers import TopupFilter
 from shared.runtime.clock import Clock
@@ -28,9 +29,10 @@ CUSTOMER_FILES_MAX: Final = 2
 class ListRoutes:
     """A customer's own topups, newest first."""
 
-    def __init__(self, *, keyring: Keyring, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, *, keyring: Keyring, ledger: Ledger, room: Room, clock: Clock) -> None:
         self._keyring = keyring
         self._ledger = ledger
+        self._room = room
         self._clock = clock
         self._files: Counter[str] = Counter()
 
@@ -43,7 +45,8 @@ class ListRoutes:
         key = admit(self._keyring, asked, scope=READ)
         query = read_page(asked.query, customer_id=key.customer_id)
         try:
-            page = await self._ledger.topups(query)
+            with self._room.place():
+                page = await self._ledger.topups(query)
         except PeerSilent as error:
             raise _not_now() from error
         cursor = None if page.next is None else cursor_at(page.next, filter_of(query))

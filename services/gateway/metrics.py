@@ -34,6 +34,10 @@ KEYS_REFUSED: Final = Counter(
     "unknown (well formed: never drawn, revoked, ended, or its customer is disabled).",
     ["why"],
 )
+IN_FLIGHT: Final = Gauge(
+    "topup_requests_in_flight",
+    "Requests of merchants that are being answered here; at REQUESTS_MAX the next gets a 503.",
+)
 WAITERS: Final = Gauge(
     "topup_waiters", "Requests with `Prefer: wait` that wait here for the end of their topup."
 )

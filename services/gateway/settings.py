@@ -4,6 +4,7 @@ from typing import Annotated
 
 import msgspec
 
+from shared.contracts.limits import WAITERS_MAX, WAITING_MAX
 from shared.runtime.replica import HttpUrl, Partitions, Port, RedisUrl, Replicas, ReplicaSettings
 
 Limit = Annotated[int, msgspec.Meta(ge=0, le=1_000_000, examples=[200])]
@@ -17,6 +18,9 @@ AdminKey = Annotated[
         examples=["Visible-ASCII_4711"],
     ),
 ]
+Requests = Annotated[int, msgspec.Meta(ge=1, le=WAITING_MAX - WAITERS_MAX, examples=[1_000])]
+Connections = Annotated[int, msgspec.Meta(ge=1, le=1_000_000, examples=[12_000])]
+Backlog = Annotated[int, msgspec.Meta(ge=1, le=100_000_000, examples=[200_000])]
 StaleMs = Annotated[int, msgspec.Meta(ge=1_000, examples=["15m"])]
 
 
@@ -34,3 +38,6 @@ class GatewaySettings(ReplicaSettings, frozen=True, kw_only=True):
     idempotency_window_ms: WindowMs = 604_800_000
     deliver_before_ms: DeliverMs = 600_000
     key_stale_max_ms: StaleMs = 900_000
+    requests_max: Requests = 1_000
+    connections_max: Connections = 12_000
+    lane_waiting_max: Backlog = 200_000

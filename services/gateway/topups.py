@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from services.gateway import replies
 from services.gateway.admission import admit
 from services.gateway.answers import Reply, Served
+from services.gateway.backlog import Backlog
 from services.gateway.bus import Bus
 from services.gateway.keys import Keyring
 from services.gateway.limits import Limits
@@ -27,6 +28,7 @@ from services.gateway.refusals import (
 )
 from services.gateway.replies import TopupReply
 from services.gateway.requests import Asked
+from services.gateway.room import Room
 from services.gateway.rules import Order, read_order
 from services.gateway.topup_calls import ACCEPT, SHOW
 from services.gateway.waiting import Waiting
@@ -53,9 +55,11 @@ class TopupRoutes:
         *,
         keyring: Keyring,
         limits: Limits,
+        backlog: Backlog,
         bus: Bus,
         ledger: Ledger,
         waiting: Waiting,
+        room: Room,
         clock: Clock,
         make_id: Callable[[], str],
         crash: CrashPoint,
@@ -63,9 +67,11 @@ class TopupRoutes:
     ) -> None:
         self._keyring = keyring
         self._limits = limits
+        self._backlog = backlog
         self._bus = bus
         self._ledger = ledger
         self._waiting = waiting
+        self._room = room
         self._clock = clock
         self._make_id = make_id
         self._crash = crash
@@ -79,11 +85,33 @@ class TopupRoutes:
         """Accept a topup once; 202 when it is on disk, or 200 when its end was waited for."""
         started = self._clock.monotonic()
         key = admit(self._keyring, asked, scope=WRITE)
+        body = await _json_body(asked)  # a slow client has no place yet
+        with self._room.place():
+            shown, headers = await self._accept(asked, key, body, started)
+        wait_s = preferred_wait_s(asked.headers.get("prefer"))
+        if wait_s is not None:
+            shown, applied = await self._wait(shown, started + wait_s)
+            headers = headers | ({"preference-applied": f"wait={wait_s}"} if applied else {})
+        return Reply(shown.http_status, shown.encode(), headers)
+
+    async def show(self, asked: Asked) -> Reply:
+        """Answer a topup as it is now."""
+        key = admit(self._keyring, asked, scope=READ)
+        with self._room.place():
+            reply = await self._find(key.customer_id, asked.topup_id)
+        if reply is None:
+            raise NotFound("No topup of this customer has this id")
+        return Reply(200, reply.encode())
+
+    async def _accept(
+        self, asked: Asked, key: ApiKey, body: bytes, started: float
+    ) -> tuple[TopupReply, dict[str, str]]:
         order = read_order(
-            await _json_body(asked),
+            body,
             customer_id=key.customer_id,
             key_header=asked.headers.get("idempotency-key"),
         )
+        self._backlog.check(order.request.provider)
         limit_headers = await self._take_place(key)
         self._crash("gateway.after_limit")
         topup_id = self._make_id()
@@ -98,24 +126,9 @@ class TopupRoutes:
         _log_accepted(asked, accepted, order)
         if accepted.status == "accepted" and accepted.accepted_at_ms is not None:
             shown = replies.of_order(accepted.id, order.request, accepted.accepted_at_ms)
-            headers = limit_headers
-        else:
-            shown = await self._replayed(accepted, key)
-            replayed = {"idempotent-replayed": "true"} if accepted.id != topup_id else {}
-            headers = limit_headers | replayed
-        wait_s = preferred_wait_s(asked.headers.get("prefer"))
-        if wait_s is not None:
-            shown, applied = await self._wait(shown, started + wait_s)
-            headers = headers | ({"preference-applied": f"wait={wait_s}"} if applied else {})
-        return Reply(shown.http_status, shown.encode(), headers)
-
-    async def show(self, asked: Asked) -> Reply:
-        """Answer a topup as it is now."""
-        key = admit(self._keyring, asked, scope=READ)
-        reply = await self._find(key.customer_id, asked.topup_id)
-        if reply is None:
-            raise NotFound("No topup of this customer has this id")
-        return Reply(200, reply.encode())
+            return shown, limit_headers
+        replayed = {"idempotent-replayed": "true"} if accepted.id != topup_id else {}
+        return await self._replayed(accepted, key), limit_headers | replayed
 
     # -- steps, in the order in which they may refuse ------------------------------------------
 

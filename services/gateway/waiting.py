@@ -13,12 +13,11 @@ from redis.exceptions import RedisError
 
 from services.gateway import metrics
 from shared.contracts.errors import Overloaded
-from shared.contracts.limits import BATCH_MAX
+from shared.contracts.limits import BATCH_MAX, WAITERS_MAX
 from shared.contracts.streams import PartitionKeys, partition_of
 from shared.runtime.background import end
 from shared.runtime.redis import Client
 
-WAITERS_MAX: Final = 10_000
 BLOCK_MS: Final = 1_000
 SILENT_S_MAX: Final = 5.0
 RETRY_S: Final = 0.5

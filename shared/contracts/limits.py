@@ -3,6 +3,10 @@
 from typing import Final
 
 BATCH_MAX: Final = 256
+WAITING_MAX: Final = 20_000
+"""Callers that may wait for one shared round trip: as many as the settings let in, or more."""
+WAITERS_MAX: Final = 10_000
+"""Who waits at one gateway for the end of a topup; all of them may look at once when it came."""
 BODY_BYTES_MAX: Final = 16 * 1024
 SILENT_MS: Final = 5_000
 ALIVE_FORGET_MS: Final = 3_600_000
@@ -14,6 +18,7 @@ KEYS_RENEW_S: Final = 60
 """A gateway asks the ledger for all keys that often, whatever it was told meanwhile."""
 KEYS_ANNOUNCED_MAX: Final = 10_000
 """Announcements kept: what a gateway missed beyond that, it has from the ledger."""
+assert WAITING_MAX > WAITERS_MAX + BATCH_MAX, "who has waited long must not be refused a look"
 assert 2 * HEARTBEAT_MS_MAX < SILENT_MS, "two lost beats must not look like death"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from shared.contracts.errors import Overloaded
-from shared.contracts.limits import BATCH_MAX
+from shared.contracts.limits import BATCH_MAX, WAITING_MAX
 
 ItemT = TypeVar("ItemT")
 ReplyT = TypeVar("ReplyT")
@@ -24,7 +24,7 @@ class Batcher(Generic[ItemT, ReplyT]):
         run: Callable[[Sequence[ItemT]], Awaitable[Sequence[ReplyT]]],
         *,
         size_max: int = BATCH_MAX,
-        waiting_max: int = 20_000,
+        waiting_max: int = WAITING_MAX,
     ) -> None:
         self._run = run
         self._size_max = size_max

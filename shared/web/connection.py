@@ -10,7 +10,7 @@ import asyncio
 import fcntl
 import sys
 import termios
-from typing import Final
+from typing import Any, Final
 
 import httptools
 from starlette.types import ASGIApp
@@ -48,11 +48,18 @@ class GuardedProtocol(HttpToolsProtocol):
     _message_bytes = 0
     _answering: RequestResponseCycle | None = None
 
+    def __init__(self, *given: Any, connections_max: int, **named: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        super().__init__(*given, **named)
+        self._connections_max = connections_max
+
     # -- the connection ------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._arm(SILENT_S)
+        if len(self.connections) > self._connections_max:
+            self._refuse("unavailable", "Nothing was accepted: too many connections; come again")
+        else:
+            self._arm(SILENT_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()

@@ -2,26 +2,39 @@
 
 import asyncio
 import socket
+from functools import partial
 from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from shared.runtime.descriptors import room_for
 from shared.web.connection import GuardedProtocol
 
 IDLE_S: Final = 75
 SETTLE_S: Final = 0.25
 BACKLOG: Final = 4_096
+CONNECTIONS_MAX: Final = 4_096
+"""Of who is one of us: 64 gateways keep at most 32 connections each to a peer."""
 
 
 class Listener:
     """Serves one ASGI app on one port from `open` to `close`."""
 
-    def __init__(self, app: ASGIApp, *, host: str, port: int, drain_s: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        port: int,
+        drain_s: float,
+        connections_max: int = CONNECTIONS_MAX,
+    ) -> None:
         self._host, self._port = host, port
+        self._guarded = partial(GuardedProtocol, connections_max=room_for(connections_max))
         self._config = config = uvicorn.Config(
             app,
-            http=GuardedProtocol,
+            http=self._guarded,  # type: ignore[arg-type] # it is only ever called
             ws="none",
             lifespan="off",
             log_config=None,
@@ -80,4 +93,4 @@ class Listener:
 
     def _protocol(self) -> GuardedProtocol:
         state = self._server.server_state
-        return GuardedProtocol(self._config, server_state=state, app_state={})
+        return self._guarded(self._config, server_state=state, app_state={})

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import structlog
 import uvloop
@@ -14,6 +14,7 @@ import uvloop
 from shared.contracts.errors import InvalidSettings, TopupError
 from shared.runtime import logs
 from shared.runtime.clock import Clock, SystemClock
+from shared.runtime.descriptors import SPARE
 from shared.runtime.instance import Instance, identify
 from shared.runtime.replica import ReplicaSettings
 from shared.runtime.settings import load
@@ -21,6 +22,10 @@ from shared.web.health import Health, instance_app
 from shared.web.listener import Listener
 
 log = structlog.get_logger()
+
+LOOKERS_MAX: Final = 128
+"""Connections of probes and scrapers; they find room where a flood has taken all of the other."""
+assert LOOKERS_MAX < SPARE, "they are among what is spared"
 
 
 class Service(Protocol):
@@ -74,7 +79,11 @@ async def _live(settings: ReplicaSettings, instance: Instance, service: Service)
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     drain_s = settings.drain_timeout_ms / 1_000
     inside = Listener(
-        instance_app(service.health), host=settings.host, port=settings.instance_port, drain_s=1.0
+        instance_app(service.health),
+        host=settings.host,
+        port=settings.instance_port,
+        drain_s=1.0,
+        connections_max=LOOKERS_MAX,
     )
     await inside.open()
     opening = asyncio.create_task(service.open())

@@ -1,5 +1,6 @@
 """A stand for the ledger's read API: the tests of the gateway decide what it answers."""
 
+import asyncio
 from collections.abc import Iterable
 from hashlib import sha256
 from types import TracebackType
@@ -46,6 +47,9 @@ class LedgerStand:
         self.last_used_at_ms: dict[str, int] = {}
         self.uses_told: list[int] = []  # keys in each message
         self.silent = False
+        self.looking = 0
+        self.looks_on = asyncio.Event()
+        self.looks_on.set()
         self.lists_given = 0
         self.file_pieces: Iterable[bytes] = [b"topup_id\r\n"]
         self.pieces_given = 0
@@ -91,6 +95,9 @@ class LedgerStand:
         return self._answer(KeyUsesNoted(len(uses)))
 
     async def _topup(self, request: web.Request) -> web.Response:
+        self.looking += 1
+        await self.looks_on.wait()
+        self.looking -= 1
         row = self.rows.get(request.match_info["topup_id"])
         theirs = row is not None and row.customer_id == request.query["customer_id"]
         return self._answer(row) if theirs or self.silent else web.Response(status=404)
