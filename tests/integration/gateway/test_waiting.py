@@ -179,6 +179,15 @@ async def test_more_waiters_than_places_are_answered_at_once(
     assert "preference-applied" not in answer.headers
 
 
+async def until_both_tails_block(home: House, client: Client) -> None:
+    """Return when the gateway waits for keys and for outcomes."""
+
+    async def both_do() -> bool:
+        return bool((await client.info("clients"))["blocked_clients"] == 2)
+
+    await home.until(both_do)
+
+
 async def test_a_wait_outlives_the_servers_restart(redis_url: str, tmp_path: Path) -> None:
     """What ended meanwhile is told when the streams are back."""
     streams = Running.valkey(tmp_path / "streams")
@@ -186,6 +195,10 @@ async def test_a_wait_outlives_the_servers_restart(redis_url: str, tmp_path: Pat
         gateway = await home.gateway()
         post = Post(home, gateway)
         await post.waits()
+        client = connect(streams.url)
+        await until_both_tails_block(home, client)
+        await home.show(gateway, await newest(client))  # after the waiter's own look
+        await client.aclose()
         streams.kill()
         streams.revive()
         client = connect(streams.url)
