@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Raw
 
+from services.gateway.phones import WRITTEN_PATTERN
 from shared.contracts.catalogue import OFFERS
 from shared.contracts.events import METADATA_BYTES_MAX
 from shared.contracts.money import AMOUNT_PATTERN
@@ -18,6 +19,7 @@ _Phone = Annotated[
     Meta(
         description="National digits or E.164, valid for the country.",
         examples=["5566374683", "+525566374683"],
+        extra_json_schema={"pattern": f"^{WRITTEN_PATTERN}$"},
     ),
 ]
 _Amount = Annotated[

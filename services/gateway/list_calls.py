@@ -4,6 +4,7 @@ from typing import Final
 
 from services.gateway.calls import Answer, Call, Field
 from services.gateway.listings import LIMIT_DEFAULT, LIMIT_MAX
+from services.gateway.phones import WRITTEN_PATTERN
 from services.gateway.replies import STATUSES, TopupList
 from services.gateway.topup_calls import CUSTOMER_ID, ECHO, KEY_REFUSALS, MERCHANT, REQUEST_ID
 from shared.contracts.catalogue import OFFERS
@@ -22,7 +23,12 @@ _FILTERS: Final = (
         schema={"type": "string", "enum": [*OFFERS]},
         example="LATCOM",
     ),
-    Field(name="phone", about="National or E.164.", example="5566374683"),
+    Field(
+        name="phone",
+        about="National or E.164; a + that came as a space is meant as one.",
+        schema={"type": "string", "pattern": f"^ ?{WRITTEN_PATTERN}$"},
+        example="5566374683",
+    ),
     Field(
         name="from",
         about="Accepted at or after it: RFC 3339 with an offset.",

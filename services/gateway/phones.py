@@ -9,7 +9,8 @@ import phonenumbers
 from shared.contracts.errors import InvalidPhone
 
 CACHED_MAX: Final = 10_000
-_WRITTEN: Final = re.compile(r"\+?[0-9(][0-9 ().-]{2,30}", re.ASCII)
+WRITTEN_PATTERN: Final = r"\+?[0-9(][0-9 ().-]{2,30}"
+_WRITTEN: Final = re.compile(WRITTEN_PATTERN, re.ASCII)
 _EXAMPLES: Final = {"MX": "5566374683 or +525566374683"}
 _MX_CODE: Final = 52
 _OLD_MX_DIGITS: Final = 11
