@@ -58,8 +58,9 @@ def setting(name: str, environ: Mapping[str, str]) -> str | None:
     if value or not file:
         return value or None
     try:
-        return Path(file).read_text().strip()
+        return Path(file).read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise CommandFailed(
-            f"{name}_FILE={file} cannot be read: {error.strerror}", status=2
-        ) from None
+        problem = error.strerror or type(error).__name__
+    except UnicodeDecodeError:
+        problem = "not UTF-8 text"
+    raise CommandFailed(f"{name}_FILE={file} cannot be read: {problem}", status=2)

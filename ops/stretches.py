@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 from ops.errors import CommandFailed
 from shared.bus.ranges import Stretch, place
 
-_ENTRY: Final = re.compile(r"(\d{12,15})(?:-(\d{1,19}))?")  # since 2001: a year is none
-_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+_ENTRY: Final = re.compile(r"([0-9]{12,15})(?:-([0-9]{1,19}))?")  # since 2001: a year is none
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NUMBER_MAX: Final = 2**64 - 1
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 

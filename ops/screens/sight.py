@@ -9,6 +9,7 @@ from ops.errors import CommandFailed
 from ops.screens.figures import or_unknown
 from ops.streams import open_streams
 from services.ledger.dossier import Dossier, dossier
+from shared.bus.records import UnreadableRecord
 from shared.bus.whereabouts import Whereabouts, find
 from shared.contracts.events import TopupRequested
 from shared.runtime.clock import Clock
@@ -67,8 +68,8 @@ async def _in_redis(topup_id: str) -> Whereabouts | None:
     async with open_streams() as streams:
         try:
             return await find(streams.client, streams.topups, topup_id)
-        except (msgspec.MsgspecError, ValueError, KeyError) as problem:
-            raise CommandFailed(f"its record in Redis cannot be read: {problem}") from None
+        except UnreadableRecord as problem:
+            raise CommandFailed(str(problem)) from None
 
 
 async def _in_the_books(topup_id: str) -> Dossier | None:

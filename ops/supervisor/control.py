@@ -59,7 +59,7 @@ async def serve(listener: socket.socket, handle: Handle) -> asyncio.Server:
         try:
             request = msgspec.json.decode(await reader.readline(), type=Request)
             said = await handle(request)
-        except msgspec.DecodeError as problem:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
             said = Answer(refusal=str(problem))
         except CommandFailed as problem:
             said = Answer(refusal=str(problem), status=problem.status)

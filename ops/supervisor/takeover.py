@@ -46,7 +46,7 @@ def read_state(folder: Folder) -> State | None:
     """Return what the last run wrote down, if it can be read."""
     try:
         return msgspec.json.decode(folder.state.read_bytes(), type=State)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -1,13 +1,24 @@
 """One attempt: the right to write one paying request, and the clock that ends it."""
 
 import secrets
+from typing import Final
 
 import msgspec
 
 from shared.bus.reader import Entry
+from shared.contracts.errors import TopupError
 from shared.contracts.events import TopupRequested, decode_request
 from shared.runtime.clock import Clock
 from shared.runtime.crashpoints import CrashPoint
+
+PROBLEM_CHARACTERS_MAX: Final = 200
+ID_BYTES_MAX: Final = 64
+
+
+class UnreadableEntry(TopupError):
+    """Nobody can carry this entry; copy it to the dead stream with the reason, and go on."""
+
+    code = "unreadable"
 
 
 class Sale(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,9 +39,20 @@ def read_sale(entry: Entry) -> Sale:
     """Read a lane entry.
 
     Raises:
-        KeyError, ValueError, msgspec.DecodeError: the entry is something else; bury it.
+        UnreadableEntry: the entry is something else; bury it.
     """
+    try:
+        return _sale(entry)
+    except KeyError as problem:
+        raise UnreadableEntry(f"field {problem} is missing") from None
+    except (ValueError, msgspec.DecodeError, RecursionError) as problem:
+        raise UnreadableEntry(str(problem)[:PROBLEM_CHARACTERS_MAX]) from None
+
+
+def _sale(entry: Entry) -> Sale:
     request: TopupRequested = decode_request(entry.fields["body"])
+    if len(entry.fields["id"]) > ID_BYTES_MAX:
+        raise ValueError(f"field id has over {ID_BYTES_MAX} bytes")
     return Sale(
         topup_id=entry.fields["id"].decode(),
         phone=request.phone,

@@ -2,11 +2,17 @@
 
 import random
 
-import msgspec
 import structlog
 
 from services.dispatcher import metrics
-from services.dispatcher.attempts import Right, Sale, new_nonce, read_sale
+from services.dispatcher.attempts import (
+    ID_BYTES_MAX,
+    Right,
+    Sale,
+    UnreadableEntry,
+    new_nonce,
+    read_sale,
+)
 from services.dispatcher.providers.adapter import Answer, Provider, Unknown
 from services.dispatcher.rules import Finish, Park, after_inquiry, after_send
 from services.dispatcher.steps import StepFailed, Steps
@@ -14,6 +20,7 @@ from shared.bus.messages import Begun, Outcome, Parking, Work
 from shared.bus.reader import Entry
 from shared.bus.topups import Topups
 from shared.contracts import events
+from shared.contracts.limits import DEAD_PAYLOAD_BYTES_MAX
 from shared.contracts.packing import pack
 from shared.contracts.states import Reason
 from shared.runtime.clock import Clock
@@ -51,7 +58,7 @@ class Carrier:
         """Begin and carry through one attempt; return how long to wait before the next, or 0."""
         try:
             sale = read_sale(entry)
-        except (KeyError, ValueError, msgspec.DecodeError) as problem:
+        except UnreadableEntry as problem:
             await self._bury(entry, str(problem))
             return 0
         asked_at = self._clock.monotonic()
@@ -189,13 +196,18 @@ class Carrier:
         state = await self._topups.bury(
             self._partition,
             self._name,
-            topup_id=entry.fields.get("id", b"").decode(errors="replace"),
+            topup_id=_topup_id_in(entry),
             key_hash=events.key_hash_in(entry.fields.get("body", b"")),
             entry=entry.id,
             reason=f"unreadable: {problem}",
-            payload=entry.fields.get("body", b""),
+            payload=entry.fields.get("body", b"")[:DEAD_PAYLOAD_BYTES_MAX],
         )
         log.error("entry_buried", provider=self._name, entry=entry.id, state=state)
+
+
+def _topup_id_in(entry: Entry) -> str:
+    """Return the id as text; one that is longer or no text names nothing, and need not."""
+    return entry.fields.get("id", b"")[:ID_BYTES_MAX].decode(errors="replace")
 
 
 def _outcome(sale: Sale, nonce: str, verdict: Finish) -> Outcome:

@@ -27,7 +27,7 @@ LANES_S_MAX: Final = 1.0
 log = structlog.get_logger()
 
 Accepting = Batcher[Acceptance, Accepted | ItemFailed]
-Looking = Batcher[str, Record | None]
+Looking = Batcher[str, Record | ItemFailed | None]
 
 
 class Bus:
@@ -87,12 +87,16 @@ class Bus:
         """Return the customer's topup as it is now; None if Redis does not have it (any more).
 
         Raises:
-            Unavailable: the streams do not answer.
+            Unavailable: the streams do not answer, or the record cannot be read.
         """
         try:
-            return await self._looking[self._partition(customer_id)](topup_id)
+            found = await self._looking[self._partition(customer_id)](topup_id)
         except (NotAccepted, NotKnown, Overloaded, RedisError) as error:
             raise Unavailable("The topup cannot be looked up right now; ask again") from error
+        if isinstance(found, ItemFailed):
+            log.error("record_unreadable", topup_id=topup_id, problem=found.text)
+            raise Unavailable("The topup cannot be looked up right now; ask again")
+        return found
 
     async def lane_open(self, customer_id: str, provider: str) -> bool:
         """Tell whether the lane is open, as of at most a second ago; open where that is unsure."""
@@ -120,8 +124,10 @@ class Bus:
 
         return run
 
-    def _looks(self, partition: int) -> Callable[[Sequence[str]], Awaitable[list[Record | None]]]:
-        async def run(ids: Sequence[str]) -> list[Record | None]:
+    def _looks(
+        self, partition: int
+    ) -> Callable[[Sequence[str]], Awaitable[list[Record | ItemFailed | None]]]:
+        async def run(ids: Sequence[str]) -> list[Record | ItemFailed | None]:
             return await self._topups.look(partition, ids)
 
         return run

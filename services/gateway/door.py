@@ -19,7 +19,7 @@ from services.gateway.topup_calls import ACCEPT
 from shared.contracts.errors import TopupError
 from shared.contracts.limits import BODY_BYTES_MAX
 from shared.runtime.clock import Clock
-from shared.web.guard import ClientGone, gone, linger
+from shared.web.guard import ClientGone, fits, gone, linger
 from shared.web.problems import HeaderList, render, said_code
 
 log = structlog.get_logger()
@@ -133,8 +133,7 @@ def _body_is_small(asked: Asked) -> bool:
     """Tell whether the body, read or not, is nothing to close the connection for."""
     if "transfer-encoding" in asked.headers:
         return False
-    declared = asked.headers.get("content-length", "0")
-    return declared.isdigit() and int(declared) <= BODY_BYTES_MAX
+    return fits(asked.headers.get("content-length", "0"), bytes_max=BODY_BYTES_MAX)
 
 
 def _with_request_id(headers: HeaderList, asked: Asked) -> HeaderList:

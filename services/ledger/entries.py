@@ -9,6 +9,7 @@ import msgspec
 
 from shared.contracts.errors import TopupError
 from shared.contracts.events import Evidence, TopupRequested, decode_evidence, decode_request
+from shared.contracts.money import EXPONENTS
 from shared.contracts.packing import unpack
 from shared.contracts.states import SETTLED, State
 
@@ -76,6 +77,8 @@ def _request(fields: Fields) -> Request:
         raise Unreadable(f"body is not a request: {problem}") from None
     if not 0 < body.amount_minor <= _AMOUNT_MINOR_MAX:
         raise Unreadable(f"amount {body.amount_minor} cannot be booked")
+    if body.currency not in EXPONENTS:
+        raise Unreadable(f"currency {body.currency[:8]!r} is not one of {', '.join(EXPONENTS)}")
     longest = max(len(value) for value in _texts(body))
     if longest > _TEXT_MAX:
         raise Unreadable(f"a field of the request has {longest} characters, over {_TEXT_MAX}")
@@ -101,6 +104,9 @@ def read_outcome(entry: str, fields: Fields) -> Outcome:
     seq = _number(fields, "seq", maximum=_SEQ_MAX)
     if seq < 1 or (seq > 1 and state == State.UNRESOLVED):
         raise Unreadable(f"{state} cannot be outcome number {seq}")
+    settled_at_ms = int(entry.partition("-")[0])
+    if settled_at_ms > _AT_MS_MAX:
+        raise Unreadable(f"entry {entry} is of no time that can be booked")
     reason, raw_evidence = _text(fields, "reason"), _unpacked(_field(fields, "evidence"))
     return Outcome(
         request=_request(fields),
@@ -109,7 +115,7 @@ def read_outcome(entry: str, fields: Fields) -> Outcome:
         reason=plain(reason) or None,
         evidence=_evidence(raw_evidence),
         raw_evidence=raw_evidence,
-        settled_at_ms=int(entry.partition("-")[0]),
+        settled_at_ms=settled_at_ms,
         entry=entry,
         digest=outcome_digest(state, reason, raw_evidence),
     )

@@ -141,7 +141,7 @@ def _key_uses(api_keys: Keys) -> Answer:
             raise InvalidRequest("the connection ended before the body") from None
         except BodyTooLarge:
             raise HTTPException(413, f"at most {KEY_USES_MAX} keys go in one message") from None
-        except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
             raise InvalidRequest(f"not the uses of keys: {problem}") from None
         return _json(await api_keys.note_uses(uses))
 

@@ -77,7 +77,7 @@ class Lists:
         for start in range(0, len(is_open), BATCH_MAX):
             ids = [row.topup_id for row in is_open[start : start + BATCH_MAX]]
             found = await self._topups.look(partition, ids)
-            records |= {record.id: record for record in found if record is not None}
+            records |= {record.id: record for record in found if isinstance(record, Record)}
         lanes = await self._topups.lanes(partition)
         return [
             _as_recorded(row, records[row.topup_id], lanes) if row.topup_id in records else row

@@ -17,7 +17,7 @@ from services.ledger.sheets import UNBOOKABLE, Sheet, read_sheet
 from shared.bus.reader import Entry, GroupReader
 from shared.bus.topups import Topups
 from shared.contracts.errors import NotDurable, TopupError
-from shared.contracts.limits import BATCH_MAX, BODY_BYTES_MAX
+from shared.contracts.limits import BATCH_MAX, DEAD_PAYLOAD_BYTES_MAX
 from shared.contracts.streams import LEDGER_GROUP, brings_outcomes
 from shared.runtime.clock import Clock
 from shared.runtime.crashpoints import CrashPoint
@@ -32,6 +32,7 @@ RETRY_S: Final = 0.1
 RETRY_S_MAX: Final = 2.0
 LOST_MS: Final = 60_000
 ACK_ATTEMPTS: Final = 5
+REASON_CHARACTERS_MAX: Final = 500
 
 
 class Bookkeeper:
@@ -204,8 +205,8 @@ class Bookkeeper:
                 {
                     "id": entry.fields.get("id", b"")[:64],
                     "lane": entry.stream.rsplit(":", 1)[-1],
-                    "reason": reason,
-                    "payload": entry.fields.get("body", b"")[: 4 * BODY_BYTES_MAX],
+                    "reason": reason[:REASON_CHARACTERS_MAX],
+                    "payload": entry.fields.get("body", b"")[:DEAD_PAYLOAD_BYTES_MAX],
                     "entry": entry.id,
                 },
             )

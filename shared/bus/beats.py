@@ -99,5 +99,14 @@ async def heard(client: Client, *, now_ms: int) -> list[Beat]:
 
 async def _kept(client: Client) -> list[Beat]:
     found = await client.hgetall(PartitionKeys(0).instances)
-    beats = [msgspec.json.decode(value, type=Beat) for value in found.values()]
+    beats = [beat for value in found.values() if (beat := _read(value)) is not None]
     return sorted(beats, key=lambda beat: (beat.service, len(beat.id), beat.id))
+
+
+def _read(value: bytes) -> Beat | None:
+    """Return a beat; one that cannot be read must not hide all the others."""
+    try:
+        return msgspec.json.decode(value, type=Beat)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        log.warning("beat_unreadable", problem=str(problem)[:200])
+        return None

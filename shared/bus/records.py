@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from shared.contracts.errors import TopupError
 from shared.contracts.events import TopupRequested, decode_request
 from shared.contracts.states import Reason, State
 
@@ -64,10 +65,29 @@ class LaneState(msgspec.Struct, frozen=True, kw_only=True):
                 return self.probe_until is not None and self.probe_until <= now_ms
 
 
+class UnreadableRecord(TopupError):
+    """The record is damaged, or newer than this code; leave it to code that can read it."""
+
+    code = "unavailable"
+
+
 def read_record(topup_id: str, flat: Sequence[bytes]) -> Record | None:
-    """Return a record as Redis keeps it, names and values in turn; None where there is none."""
+    """Return a record as Redis keeps it, names and values in turn; None where there is none.
+
+    Raises:
+        UnreadableRecord: a field is missing, or is not what it should be.
+    """
     if not flat:
         return None
+    try:
+        return _record(topup_id, flat)
+    except KeyError as problem:
+        raise UnreadableRecord(f"the record's field {problem} is missing") from None
+    except (ValueError, msgspec.MsgspecError, RecursionError) as problem:
+        raise UnreadableRecord(f"the record cannot be read: {str(problem)[:200]}") from None
+
+
+def _record(topup_id: str, flat: Sequence[bytes]) -> Record:
     found: Mapping[bytes, bytes] = dict(zip(flat[::2], flat[1::2], strict=True))
     request = decode_request(found[b"body"])
     return Record(

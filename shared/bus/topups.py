@@ -17,7 +17,7 @@ from shared.bus.messages import (
     Terms,
     Work,
 )
-from shared.bus.records import LaneState, Record, place, read_record, text, whole
+from shared.bus.records import LaneState, Record, UnreadableRecord, place, read_record, text, whole
 from shared.contracts.events import key_hash_in
 from shared.contracts.states import State
 from shared.contracts.streams import DISPATCHER_GROUP, LEDGER_GROUP, PartitionKeys
@@ -200,11 +200,14 @@ class Topups:
 
     # -- looking ---------------------------------------------------------------------------
 
-    async def look(self, partition: int, ids: Sequence[str]) -> list[Record | None]:
-        """Return the records as they are; raises as `accept` does."""
+    async def look(self, partition: int, ids: Sequence[str]) -> list[Record | ItemFailed | None]:
+        """Return the records as they are; one that cannot be read fails alone.
+
+        Raises as `accept` does.
+        """
         keys = [self.keys[partition].record(topup_id) for topup_id in ids]
         rows = await self._caller.call("look", keys, [])
-        return [read_record(topup_id, row) for topup_id, row in zip(ids, rows, strict=True)]
+        return [_read(topup_id, row) for topup_id, row in zip(ids, rows, strict=True)]
 
     async def counters(self, partition: int) -> dict[str, int]:
         """Return the partition's counters; those of one lane are named `<state>:<PROVIDER>`."""
@@ -284,6 +287,13 @@ class Topups:
         keys = self._with_records(partition, provider, items)
         args = [self._window_ms, *(topup_id for topup_id, _ in items)]
         return [text(reply[0]) for reply in await self._caller.call(function, keys, args)]
+
+
+def _read(topup_id: str, row: Sequence[bytes]) -> Record | ItemFailed | None:
+    try:
+        return read_record(topup_id, row)
+    except UnreadableRecord as problem:
+        return ItemFailed(str(problem))
 
 
 def _failed(reply: Sequence[Any]) -> ItemFailed | None:

@@ -32,7 +32,7 @@ async def find(client: Client, topups: Topups, topup_id: str) -> Whereabouts | N
     """Return where it is, in whichever partition; changes nothing.
 
     Raises:
-        msgspec.MsgspecError, ValueError: its record is not one that this version can read.
+        UnreadableRecord: its record is not one that this version can read.
     """
     async with client.pipeline(transaction=False) as pipe:
         for names in topups.keys:

@@ -8,6 +8,7 @@ WAITING_MAX: Final = 20_000
 WAITERS_MAX: Final = 10_000
 """Who waits at one gateway for the end of a topup; all of them may look at once when it came."""
 BODY_BYTES_MAX: Final = 16 * 1024
+DEAD_PAYLOAD_BYTES_MAX: Final = 4 * BODY_BYTES_MAX
 SILENT_MS: Final = 5_000
 ALIVE_FORGET_MS: Final = 3_600_000
 CLOCK_ERROR_MS: Final = 60_000

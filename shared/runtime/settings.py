@@ -12,7 +12,7 @@ from shared.runtime.addresses import problem_of
 
 SettingsT = TypeVar("SettingsT", bound=msgspec.Struct)
 
-_DURATION: Final = re.compile(r"(\d+)(ms|s|m|h|d)")
+_DURATION: Final = re.compile(r"([0-9]{1,15})(ms|s|m|h|d)")
 _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SWITCH: Final = {"on": True, "1": True, "true": True, "off": False, "0": False, "false": False}
 

@@ -215,6 +215,7 @@ class GuardedProtocol(HttpToolsProtocol):
             if self.cycle is self._answering:
                 return False
             self.pipeline.popleft()  # the newest: it was still waiting for its turn
+            self._message_open = False  # once: the client may still close its half
         return True
 
     def _end_after_what_is_owed(self) -> bool:

@@ -1,12 +1,14 @@
 """Reads a request's body up to a bound, and cuts off what goes beyond it."""
 
 import asyncio
+import re
 from typing import Final
 
 from starlette.types import Receive
 
 LINGER_BYTES_MAX: Final = 256 * 1024
 LINGER_S_MAX: Final = 1.0
+_LENGTH: Final = re.compile(r"[0-9]{1,18}")
 
 
 class BodyTooLarge(Exception):
@@ -24,7 +26,7 @@ async def read_body(receive: Receive, declared: str | None, *, bytes_max: int) -
         BodyTooLarge: declared or sent more than `bytes_max`.
         ClientGone: the connection ended first.
     """
-    if declared is not None and (not declared.isdigit() or int(declared) > bytes_max):
+    if declared is not None and not fits(declared, bytes_max=bytes_max):
         raise BodyTooLarge
     body = b""
     while True:
@@ -37,6 +39,11 @@ async def read_body(receive: Receive, declared: str | None, *, bytes_max: int) -
             raise BodyTooLarge
         if not message.get("more_body", False):
             return body
+
+
+def fits(declared: str, *, bytes_max: int) -> bool:
+    """Tell whether a Content-Length is a length within the bound."""
+    return _LENGTH.fullmatch(declared) is not None and int(declared) <= bytes_max
 
 
 async def linger(receive: Receive) -> None:

@@ -17,7 +17,7 @@ from shared.bus.messages import (
     Work,
 )
 from shared.bus.reader import Entry, GroupReader
-from shared.bus.records import LaneState
+from shared.bus.records import LaneState, Record
 from shared.bus.topups import Topups
 from shared.contracts.events import TopupRequested, encode
 from shared.contracts.states import State
@@ -156,7 +156,7 @@ class Bench:
     async def resolve(self, topup_id: str, to: State, *, asked_at_ms: int) -> tuple[str, str]:
         """Resolve by hand."""
         (record,) = await self.topups.look(0, [topup_id])
-        assert record is not None
+        assert isinstance(record, Record)
         return await self.topups.resolve(
             0, record, to=to, asked_at_ms=asked_at_ms, provider_reference="ref", evidence=b"found"
         )

@@ -8,6 +8,7 @@ import pytest
 from services.dispatcher.providers.adapter import Delivered
 from shared.bus.messages import Acceptance, Work
 from shared.bus.reader import Entry, GroupReader
+from shared.bus.records import Record
 from shared.contracts.streams import DISPATCHER_GROUP
 from shared.runtime.redis import Client
 from tests.integration.bus.bench import BODY, LANE, terms, until
@@ -44,7 +45,7 @@ async def test_what_the_dead_left_is_carried_by_the_living(bay: Bay) -> None:
     bay.patron.goes_on.set()
     await bay.lane.drain()
     (record,) = await bay.topups.look(0, ["t1"])
-    assert record is not None
+    assert isinstance(record, Record)
     assert (record.state, bay.patron.asked, bay.slots.taken()) == ("succeeded", ["t1"], 0)
 
 
@@ -58,7 +59,7 @@ async def test_an_answer_that_breaks_us_is_no_answer(bay: Bay) -> None:
     await bay.lane.claim()
     await bay.lane.drain()
     (record,) = await bay.topups.look(0, ["t1"])
-    assert record is not None
+    assert isinstance(record, Record)
     assert (record.state, bay.slots.taken()) == ("unresolved", 0)
 
 
@@ -118,7 +119,7 @@ async def test_a_drain_tells_two_partitions_entries_of_one_id_apart(redis: Clien
     bay.patron.goes_on.set()
     await asyncio.gather(draining, running)
     (record,) = await bay.topups.look(0, ["flies"])
-    assert record is not None
+    assert isinstance(record, Record)
     assert (record.state, bay.patron.asked) == ("succeeded", ["flies"])
 
 
@@ -152,5 +153,5 @@ async def test_what_a_lost_answer_delivered_is_taken_back_at_once(redis: Client)
     bay.draining.set()
     await asyncio.gather(running, bay.lane.drain())
     (record,) = await bay.topups.look(0, ["t1"])
-    assert record is not None
+    assert isinstance(record, Record)
     assert (record.state, bay.patron.asked) == ("succeeded", ["t1"])

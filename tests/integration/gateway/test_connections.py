@@ -111,9 +111,10 @@ async def test_who_closes_its_half_still_hears_the_answer(home: House, gateway: 
     """A topup that was accepted is told of; half a request is forgotten."""
     assert await told(gateway, WHOLE, half_closed=True) == [OK]
     assert await told(gateway, WHOLE + WHOLE[:40], half_closed=True) == [OK]
+    assert await told(gateway, WHOLE + IN_CHUNKS + b"zz\r\n", half_closed=True) == [OK]
     assert await told(gateway, WHOLE[:-5], half_closed=True) == []
     assert await told(gateway, WHOLE[:40], half_closed=True) == []
-    assert (await home.admin(gateway, "queue-stats")).json["total"] == 2
+    assert (await home.admin(gateway, "queue-stats")).json["total"] == 3
 
 
 ALLOWED = {

@@ -10,6 +10,7 @@ from ops.embedded import Running
 from services.gateway import waiting
 from services.gateway.app import Gateway
 from shared.bus.messages import Outcome, Terms, Work
+from shared.bus.records import Record
 from shared.bus.topups import Topups
 from shared.contracts.states import State
 from shared.runtime.redis import Client, connect
@@ -31,7 +32,7 @@ async def settle(redis: Client, topup_id: str, to: State = State.SUCCEEDED) -> N
     """End a topup as a dispatcher does."""
     topups = Topups(redis, partitions=1, window_ms=60_000)
     (record,) = await topups.look(0, [topup_id])
-    assert record is not None
+    assert isinstance(record, Record)
     entry = (await redis.hget(topups.keys[0].record(topup_id), "entry")).decode()
     work = Work(id=topup_id, entry=entry, key_hash=record.request.key_hash, nonce="n")
     await topups.begin(0, "LATCOM", [work], owner="d", terms=TERMS)
