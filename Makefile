@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c # a filtered command fails as it would alone
 INSTALL := PYTHONUNBUFFERED=1 $(PIP) install --progress-bar off --require-hashes
 SHOWN := sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing .*/  unpacking …/p'
-.PHONY: help run test bench-memory bench-replay fuzz-api asyncapi check chaos crash-points chaos-self-test install format lint types imports unused lock clean
+.PHONY: help run test bench-memory bench-replay fuzz-api asyncapi check fuzz chaos crash-points chaos-self-test install format lint types imports unused lock clean
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -41,6 +41,8 @@ unused: .venv/.dev
 
 chaos: .venv/.dev ## attack what runs, and print a verdict (SEED= MINUTES=3 TOPUPS= EACH=4 FAULTS=all PROVIDER=)
 	$(PY) -m tests.chaos
+fuzz: .venv/.dev ## break bytes at every door, and see what comes out (SECONDS=600 SEED=1)
+	FUZZ_SECONDS=$(or $(SECONDS),600) FUZZ_SEED=$(or $(SEED),1) $(PY) -m pytest -q -m fuzz
 crash-points: .venv/.dev ## kill at every named point, and check everything (PROVIDERS= TIMES=)
 	$(PY) -m tests.chaos.crashes
 chaos-self-test: .venv/.dev ## seeded bugs, each to be caught by a run of chaos

@@ -6,6 +6,7 @@ from typing import Final
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from ops.errors import CommandFailed
+from ops.line import check_words
 
 _USAGE: Final = 2
 _COMMANDS: Final = {
@@ -60,6 +61,7 @@ for _place, (_name, _help) in enumerate(_COMMANDS.items()):
 def main() -> None:
     """Run one command line; a problem is one line and a status, never a traceback."""
     try:
+        check_words(sys.argv[1:])
         sys.exit(app(sys.argv[1:], exit_on_error=False, print_error=False))
     except CycloptsError as problem:
         _fail(_misused(problem), _USAGE)

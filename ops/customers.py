@@ -7,7 +7,8 @@ from cyclopts import App, Parameter
 
 from ops.confirm import confirmed
 from ops.errors import CommandFailed
-from ops.flags import AsJson, CustomerId, DryRun, Yes
+from ops.flags import AsJson, CustomerId, DryRun, Merchant, Yes
+from services.ledger.names import LIMIT_MAX
 
 if TYPE_CHECKING:
     from services.ledger.customers import Customer
@@ -23,7 +24,7 @@ def create(
     customer: CustomerId,
     /,
     *,
-    merchant: Annotated[str, Parameter(help="Its path: acme makes it /api/acme/topup.")],
+    merchant: Merchant,
     limit: Annotated[str | None, Parameter(help=_LIMIT_HELP)] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -153,12 +154,12 @@ async def _enable(customer: str) -> None:
 
 
 def _limit_of(text: str | None) -> int | None:
-    """Return the number; whether it is allowed is the register's business."""
+    """Return the number; raises CommandFailed for what no limit can be."""
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit()) or len(text) > len("1000000"):
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= LIMIT_MAX:
         raise CommandFailed(
-            f"{text!r} is not a limit, 1 to 1000000 requests a minute; {_EXAMPLE}", status=2
+            f"{text!r} is not a limit, 1 to {LIMIT_MAX} requests a minute; {_EXAMPLE}", status=2
         )
     return int(text)
 

@@ -1,13 +1,47 @@
 """The options that mean the same with every command."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from cyclopts import Parameter
+
+from ops.errors import CommandFailed
+from services.ledger.names import check_customer_id, check_label, check_merchant
+from shared.contracts.errors import InvalidRequest
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="JSON, for programs.")]
 Yes = Annotated[bool, Parameter(name="--yes", negative=(), help="Do not ask.")]
 DryRun = Annotated[
     bool, Parameter(name="--dry-run", negative=(), help="Say what would be done, and do nothing.")
 ]
-CustomerId = Annotated[str, Parameter(help="The customer's id, for example ACME_001.")]
+
+
+def _checked(check: Callable[[str], None]) -> Callable[[type, str | None], None]:
+    """Return what refuses a wrong value before any server is asked."""
+
+    def validate(_type: type, value: str | None) -> None:
+        if value is None:
+            return
+        try:
+            check(value)
+        except InvalidRequest as problem:
+            raise CommandFailed(str(problem), status=2) from None
+
+    return validate
+
+
+CustomerId = Annotated[
+    str,
+    Parameter(
+        validator=_checked(check_customer_id), help="The customer's id, for example ACME_001."
+    ),
+]
 KeyId = Annotated[str, Parameter(help="The key's id, as `topup keys list` shows it.")]
+Label = Annotated[
+    str,
+    Parameter(validator=_checked(check_label), help="What it is used for, to tell keys apart."),
+]
+Merchant = Annotated[
+    str,
+    Parameter(validator=_checked(check_merchant), help="Its path: acme makes it /api/acme/topup."),
+]

@@ -1,13 +1,16 @@
 """`topup keys`: API keys, shown once when they are drawn, known by their ids afterwards."""
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import App, Parameter
 
 from ops.confirm import confirmed
 from ops.errors import CommandFailed
-from ops.flags import AsJson, CustomerId, DryRun, KeyId, Yes
+from ops.flags import AsJson, CustomerId, DryRun, KeyId, Label, Yes
+from services.ledger.names import check_key_id, check_scopes
+from shared.contracts.errors import InvalidRequest
 from shared.contracts.keys import PREFIX, SCOPES, draw_key, hash_of, id_of, shown_of
 from shared.runtime.settings import parse_duration_ms
 
@@ -29,10 +32,11 @@ def create(
     /,
     *,
     scope: Annotated[tuple[str, ...], Parameter(negative=(), help=_SCOPE_HELP)] = (),
-    label: Annotated[str, Parameter(help="What it is used for, to tell keys apart.")] = "",
+    label: Label = "",
     as_json: AsJson = False,
 ) -> None:
     """Draw a key and show it, this once: topup keys create ACME_001."""
+    _check(lambda: check_scopes(scope or SCOPES))
     asyncio.run(_create(customer, scope, label, as_json=as_json))
 
 
@@ -51,7 +55,7 @@ def list_(
 @keys.command
 def revoke(key: KeyId, /, *, yes: Yes = False, dry_run: DryRun = False) -> None:
     """End a key on every gateway: topup keys revoke 3fa9c2d1e0b7."""
-    _check_no_secret(key)
+    _check_id(key)
     asyncio.run(_revoke(key, yes=yes, dry_run=dry_run))
 
 
@@ -66,8 +70,8 @@ def rotate(
     as_json: AsJson = False,
 ) -> None:
     """Draw a key in the place of one, which ends now or after a grace."""
-    _check_no_secret(key)
-    asyncio.run(_rotate(key, grace, yes=yes, dry_run=dry_run, as_json=as_json))
+    _check_id(key)
+    asyncio.run(_rotate(key, grace, _grace_ms_of(grace), yes=yes, dry_run=dry_run, as_json=as_json))
 
 
 async def _create(customer: str, scope: tuple[str, ...], label: str, *, as_json: bool) -> None:
@@ -114,12 +118,12 @@ async def _revoke(key_id: str, *, yes: bool, dry_run: bool) -> None:
 
 
 async def _rotate(
-    key_id: str, grace: str | None, *, yes: bool, dry_run: bool, as_json: bool
+    key_id: str, grace: str | None, grace_ms: int, *, yes: bool, dry_run: bool, as_json: bool
 ) -> None:
     from ops.register import open_register
     from services.ledger.changes import NotAnnounced
 
-    grace_ms, secret, untold = _grace_ms_of(grace), draw_key(), None
+    secret, untold = draw_key(), None
     async with open_register() as register:
         key = await register.keys.find(key_id)
         key.check_lasts()
@@ -161,6 +165,18 @@ def _described(key: "Key") -> str:
     if key.revoked_at is not None:
         said = f"revoked {moment(key.revoked_at)} already"
     return f"key {key.id} ({key.prefix}…{label}) of {key.customer_id}, {said}"
+
+
+def _check(check: Callable[[], None]) -> None:
+    try:
+        check()
+    except InvalidRequest as problem:
+        raise CommandFailed(str(problem), status=2) from None
+
+
+def _check_id(text: str) -> None:
+    _check_no_secret(text)
+    _check(lambda: check_key_id(text))
 
 
 def _check_no_secret(text: str) -> None:

@@ -20,7 +20,7 @@ def logs(
     which: str | None = None,
     /,
     *,
-    tail: int = 20,
+    tail: str = "20",
     follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative=())] = False,
 ) -> None:
     """Show the last lines of each log, and with --follow whatever is added.
@@ -33,17 +33,23 @@ def logs(
     from ops.supervisor.folder import data_folder
     from ops.supervisor.tails import last_lines
 
-    if not 0 <= tail <= _LINES_MAX:
-        raise CommandFailed(
-            f"--tail {tail} is not between 0 and {_LINES_MAX}; for example: topup logs --tail 50",
-            status=2,
-        )
+    lines_max = _count(tail)
     folder = data_folder(os.environ).logs
     seen = {log: log.stat().st_size for log in _find(folder, which)}
     for log, size in seen.items():
-        _write(log, last_lines(log, tail, before=size), alone=len(seen) == 1)
+        _write(log, last_lines(log, lines_max, before=size), alone=len(seen) == 1)
     if follow:
         _follow(folder, which, seen)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not 0 <= int(text) <= _LINES_MAX:
+        raise CommandFailed(
+            f"--tail {text[:32]!r} is not a count from 0 to {_LINES_MAX}; "
+            "for example: topup logs dispatcher --tail 50",
+            status=2,
+        )
+    return int(text)
 
 
 def _find(folder: Path, which: str | None) -> list[Path]:

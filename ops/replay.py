@@ -59,7 +59,6 @@ class _Run:
             self._books(database) as books,
         ):
             await self._book(source, books)
-        self._selection.check_found(self._changes.wanted)
 
     def how_far(self) -> str:
         """Return what can be said when it stops too early."""
@@ -73,6 +72,7 @@ class _Run:
         pace = Pace()
         async with shown(pace, lambda: self._changes.read, total=source.total):
             await Replay(books, self._wanted, self._changes).run(source.pages)
+        self._selection.check_found(self._changes.wanted)
         verb = "rehearsed" if self._dry_run else "replayed"
         would = "would be " if self._dry_run else ""
         read, wanted = self._changes.read, self._changes.wanted

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from ops.connections import environment_here
 from ops.errors import CommandFailed
+from ops.flags import CustomerId
 from ops.stretches import stretch_between
 from ops.zone import timezone_of
 from services.ledger.replay import Wanted
@@ -30,7 +31,7 @@ class Selection:
     """Before this time or day, or up to this entry."""
     topup: str | None = None
     """Of one topup, by its id."""
-    customer: str | None = None
+    customer: CustomerId | None = None
     """Of one customer, by its id."""
     provider: str | None = None
     """Of one provider, by its name."""
@@ -62,12 +63,16 @@ class Selection:
         )
 
     def check_found(self, count: int) -> None:
-        """Refuse an id that no entry has: it is rather mistyped than without any."""
+        """Refuse an id that no entry has: it is rather mistyped than without any.
+
+        Raises:
+            CommandFailed: none was found.
+        """
         asked = {"--topup": self.topup, "--customer": self.customer}
         named = " ".join(f"{option} {value}" for option, value in asked.items() if value)
         if named and not count:
             raise CommandFailed(
-                f"no entry here is of {named}; look at the id, or leave out --from and --to, "
-                f"for example: topup replay {named}",
+                f"no entry here is of {named}: look at the id, and at --from and --to; "
+                "for example: topup customers list, topup tail --since 1h",
                 status=2,
             )

@@ -94,17 +94,17 @@ def _wanted(
 ) -> "Wanted":
     """Return the filters; raises CommandFailed where one could never fit anything."""
     from ops.screens.events import STATUSES, Wanted
+    from services.ledger.names import check_customer_id
     from shared.contracts.catalogue import OFFERS
+    from shared.contracts.errors import InvalidRequest
 
     _check("--provider", providers, tuple(OFFERS))
     _check("--status", statuses, STATUSES)
     for customer in customers:
-        if not customer.strip() or not customer.isprintable():
-            raise CommandFailed(
-                f"--customer {customer!r} is not the id of a customer; "
-                "for example: topup tail --customer ENVIADESPENSA_001",
-                status=2,
-            )
+        try:
+            check_customer_id(customer)
+        except InvalidRequest as problem:
+            raise CommandFailed(str(problem), status=2) from None
     return Wanted(customers=customers, providers=providers, statuses=statuses)
 
 

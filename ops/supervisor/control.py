@@ -14,6 +14,7 @@ from ops.supervisor.replica import Row
 
 _LINE_BYTES_MAX: Final = 1_000_000
 _ANSWER_S_MAX: Final = 600.0
+_PROBLEM_CHARACTERS_MAX: Final = 200
 NOT_RUNNING: Final = "nothing runs here; start it with: make run"
 
 
@@ -60,7 +61,7 @@ async def serve(listener: socket.socket, handle: Handle) -> asyncio.Server:
             request = msgspec.json.decode(await reader.readline(), type=Request)
             said = await handle(request)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-            said = Answer(refusal=str(problem))
+            said = Answer(refusal=f"not a request: {str(problem)[:_PROBLEM_CHARACTERS_MAX]}")
         except CommandFailed as problem:
             said = Answer(refusal=str(problem), status=problem.status)
         except (OSError, ValueError):

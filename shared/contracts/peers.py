@@ -18,6 +18,11 @@ PAGE_MAX: Final = 1_000
 KEY_USES_MAX: Final = 1_000
 """In one message; a gateway that has more sends several."""
 _INSTANT_MS_MAX: Final = 253_402_300_799_999  # the year 9999
+_DAY_MS: Final = 86_400_000
+_Moment = Annotated[
+    int, msgspec.Meta(ge=-_INSTANT_MS_MAX // 4, le=_INSTANT_MS_MAX + _DAY_MS)
+]  # the years 1 to 9999, wherever on earth
+_UUID: Final = r"\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z"
 
 
 class LimitCheck(msgspec.Struct, frozen=True, array_like=True):
@@ -109,16 +114,16 @@ class TopupFilter(
     status: State | None = None  # as it is by now, so `active` and `waiting` too
     provider: str | None = None
     phone: str | None = None  # E.164
-    from_ms: int | None = None  # accepted at or after it
-    to_ms: int | None = None  # accepted before it
+    from_ms: _Moment | None = None  # accepted at or after it
+    to_ms: _Moment | None = None  # accepted before it
 
 
 class TopupQuery(TopupFilter, frozen=True, kw_only=True, omit_defaults=True):
     """A page of them, newest first: the topups behind a place, where one is given."""
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX)]
-    after_ms: int | None = None  # when the topup at that place was accepted
-    after_id: str | None = None
+    after_ms: _Moment | None = None  # when the topup at that place was accepted
+    after_id: Annotated[str, msgspec.Meta(pattern=_UUID)] | None = None
 
 
 class Place(msgspec.Struct, frozen=True):

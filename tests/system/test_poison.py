@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -168,6 +169,40 @@ async def test_poisoned_announcements_and_beats_hide_nobody_else(stack: Stack) -
     assert (await stack.get("/health"))[0] == 200
     await client.hdel(NAMES.instances, *(f"poison-{number}" for number in range(len(poison))))
     await client.aclose()
+
+
+UNKNOWN = "019a0000-0000-7000-8000-00000000beef"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["show", UNKNOWN],
+        ["replay", "--topup", UNKNOWN],
+        ["replay", "--customer", "NOBODY_001", "--dry-run"],
+        ["export", "--customer", "NOBODY_001"],
+        ["customers", "show", "NOBODY_001"],
+        ["customers", "limit", "NOBODY_001", "5"],
+        ["customers", "disable", "NOBODY_001", "--yes"],
+        ["customers", "enable", "NOBODY_001"],
+        ["keys", "create", "NOBODY_001"],
+        ["keys", "list", "NOBODY_001"],
+        ["keys", "revoke", "00000000beef", "--yes"],
+        ["keys", "rotate", "00000000beef", "--yes"],
+        ["logs", "cashier"],
+        ["scale", "cashier=2"],
+        ["scale", "gateway=65"],
+        ["scale", "sandbox=2"],
+    ],
+    ids=" ".join,
+)
+def test_what_nobody_has_is_one_line(stack: Stack, words: list[str], tmp_path: Path) -> None:
+    """Status 2 on standard error alone, also where all servers could be asked; nothing is made."""
+    file = [str(tmp_path / "all.jsonl.gz")] if words[0] == "export" else []
+    done = stack.topup(*words, *file)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def _record(entry: Mapping[str, bytes]) -> str:
