@@ -37,6 +37,7 @@ from services.ratelimiter.settings import RatelimiterSettings
 from shared.bus.reader import Entry
 from shared.bus.records import UnreadableRecord, read_record
 from shared.contracts.errors import InvalidRequest, InvalidSettings, TopupError
+from shared.contracts.packing import pack
 from shared.contracts.peers import Place, TopupFilter
 from shared.runtime.settings import load, parse_duration_ms
 
@@ -44,19 +45,18 @@ ID: Final = "019a0000-0000-7000-8000-000000000001"
 BODY: Final = b'["r1","C","+525566374683","MX",1000,"MXN","LATCOM","XOOM_10_MXN","k",{"till":3}]'
 LANE: Final = "topup:{0}:requests:LATCOM"
 OUTCOMES: Final = "topup:{0}:outcomes"
-_LANE_FIELDS: Final = {"id": ID.encode(), "body": BODY, "key": b"k" * 22, "at": b"1795000000000"}
+ENTRY: Final = "1795000000000-0"
+_LANE_FIELDS: Final = {"id": ID.encode(), "body": BODY, "at": b"1795000000000"}
+_EVIDENCE: Final = b'["e1","77",null,{"status":"SUCCESS"},"dispatcher-1#ab",1]'
 _OUTCOME_FIELDS: Final = {
-    **_LANE_FIELDS, "seq": b"1", "state": b"succeeded", "reason": b"",
-    "evidence": b'["e1","77",null,{"status":"SUCCESS"},"dispatcher-1#ab",1]',
+    **_LANE_FIELDS, "seq": b"1", "state": b"succeeded", "reason": b"", "evidence": _EVIDENCE,
 }  # fmt: skip
 _RECORD: Final = {
-    "v": b"1", "state": b"active", "lane": b"LATCOM", "body": BODY, "key": b"k" * 22,
-    "accepted_at": b"1795000000000", "deliver_before": b"1795000600000", "entry": b"1-0",
-    "owner": b"dispatcher-1#ab", "nonce": b"n", "mode": b"send", "lease_until": b"1795000060000",
-    "attempt": b"1", "doubt": b"", "quarantine_until": b"0", "seq": b"0", "reason": b"",
+    "v": b"1", "state": b"active", "lane": b"LATCOM", "body": BODY, "at": b"1795000000000",
+    "deliver_before": b"1795000600000", "entry": b"1-0", "owner": b"dispatcher-1#ab", "nonce": b"n",
+    "mode": b"send", "lease_until": b"1795000060000", "attempt": b"1", "doubt": b"",
+    "quarantine_until": b"0", "seq": b"0", "reason": b"", "ref": b"77", "end": b"",
 }  # fmt: skip
-
-
 _ADDRESSES: Final = {
     "DATABASE_URL": "postgresql://u:p@127.0.0.1:5432/d", "LATCOM_URL": "http://127.0.0.1:1",
     "LEDGER_URL": "http://127.0.0.1:2", "RATELIMITER_URL": "http://127.0.0.1:3",
@@ -80,6 +80,12 @@ def unpacked(data: bytes) -> dict[str, bytes]:
     """Return fields as a stream would give them."""
     pairs = (part.partition(b"\x1f") for part in data.split(b"\x1e"))
     return {name.decode(errors="replace"): value for name, _, value in pairs}
+
+
+_LANE_ENTRIES: Final = [packed({"id": ID.encode(), "body": BODY}), packed(_LANE_FIELDS)]
+_OUTCOME_ENTRIES: Final = [
+    packed(_OUTCOME_FIELDS), packed({**_OUTCOME_FIELDS, "evidence": pack(_EVIDENCE)})
+]  # fmt: skip
 
 
 def _text(data: bytes) -> str:
@@ -125,12 +131,12 @@ def _latcom(raw: bytes) -> None:
 
 
 def _sale(raw: bytes) -> None:
-    read_sale(Entry(LANE, "1795000000000-0", unpacked(raw)))
+    read_sale(Entry(LANE, ENTRY, unpacked(raw)))
 
 
 def _event(stream: str) -> Callable[[bytes], object]:
     def show(raw: bytes) -> None:
-        line = as_line(event_of(Entry(stream, "1795000000000-0", unpacked(raw))), timezone="UTC")
+        line = as_line(event_of(Entry(stream, ENTRY, unpacked(raw))), timezone="UTC")
         assert line.isprintable()
 
     return show
@@ -235,17 +241,17 @@ TARGETS: Final[Mapping[str, Target]] = {
     "pages": Target(_page, [*_FILTERS, b"limit=5", f"cursor={_HERE}".encode()], (InvalidRequest,)),
     "files": Target(lambda raw: read_filter(raw, customer_id="C"), _FILTERS, (InvalidRequest,)),
     "answers of LATCOM": Target(_latcom, _ANSWERS, ()),
-    "lane entries, dispatcher": Target(_sale, [packed(_LANE_FIELDS)], (UnreadableEntry,)),
+    "lane entries, dispatcher": Target(_sale, _LANE_ENTRIES, (UnreadableEntry,)),
     "lane entries, ledger": Target(
-        lambda raw: read_request(unpacked(raw)), [packed(_LANE_FIELDS)], (Unreadable,)
+        lambda raw: read_request(ENTRY, unpacked(raw)), _LANE_ENTRIES, (Unreadable,)
     ),
     "outcomes": Target(
-        lambda raw: read_outcome("1795000000000-0", unpacked(raw)),
-        [packed(_OUTCOME_FIELDS)],
+        lambda raw: read_outcome(ENTRY, unpacked(raw)),
+        _OUTCOME_ENTRIES,
         (Unreadable,),
     ),
-    "lane entries on a screen": Target(_event(LANE), [packed(_LANE_FIELDS)], ()),
-    "outcomes on a screen": Target(_event(OUTCOMES), [packed(_OUTCOME_FIELDS)], ()),
+    "lane entries on a screen": Target(_event(LANE), _LANE_ENTRIES, ()),
+    "outcomes on a screen": Target(_event(OUTCOMES), _OUTCOME_ENTRIES, ()),
     "records": Target(_record, [packed(_RECORD)], (UnreadableRecord,)),
     "checks": Target(
         read_checks, [b'{"gateway":"g1","checks":[["C",200],["D",1]]}'], (InvalidRequest,)

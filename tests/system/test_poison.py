@@ -2,13 +2,14 @@
 
 import json
 import secrets
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from shared.contracts.ids import digest
 from shared.contracts.limits import DEAD_PAYLOAD_BYTES_MAX
+from shared.contracts.packing import pack
 from shared.contracts.streams import DISPATCHER_GROUP, KEYS_STREAM, PartitionKeys
 from shared.runtime.redis import Client, connect
 from tests.system.stack import Stack, accept, check_books, until
@@ -20,6 +21,7 @@ LANE = NAMES.requests("LATCOM")
 BODY = b'["r1","ENVIADESPENSA_001","+525566374683","MX",1000,"MXN","LATCOM","XOOM_10_MXN"]'
 DEEP = BODY[:-1] + b',null,{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}]"
 HUGE = BODY[:-1] + b',null,{"a":"' + b"x" * 1_000_000 + b'"}]'
+BOMB = b"\x01" + zlib.compress(b"0" * 50_000_000, 9)[2:-4]
 SETTLED = {"seq": b"1", "state": b"succeeded", "reason": b"", "evidence": b""}
 
 
@@ -34,15 +36,13 @@ def lane_entry(**changes: bytes | None) -> dict[str, bytes]:
     fields: dict[str, bytes | None] = {
         "id": topup_id,
         "body": BODY,
-        "key": digest("C", secrets.token_hex(8)).encode(),
-        "at": b"1795000000000",
     }
     return {name: value for name, value in (fields | changes).items() if value is not None}
 
 
 LANE_POISON: Mapping[str, dict[str, bytes | None]] = {
-    **{f"{name} is missing": {name: None} for name in ("id", "body", "at")},
-    "no field of ours": {"id": None, "body": None, "key": None, "at": None, "x": b"y"},
+    **{f"{name} is missing": {name: None} for name in ("id", "body")},
+    "no field of ours": {"id": None, "body": None, "x": b"y"},
     "id is not text": {"id": b"\xff\xfe"},
     "id is huge": {"id": b"i" * 1_000_000},
     "id is not an id": {"id": b"no such topup"},
@@ -65,6 +65,9 @@ OUTCOME_POISON: Mapping[str, dict[str, bytes | None]] = {
     "seq is not a number": {"seq": b"first"},
     "seq is huge": {"seq": b"9" * 5_000},
     "evidence is no JSON": {"evidence": b"\xff"},
+    "evidence is packed in no known way": {"evidence": b"\x01" + b"\xff" * 50},
+    "evidence is half": {"evidence": pack(b'["e1",null,null,"' + b"x" * 999 + b'"]')[:-5]},
+    "evidence unfolds without end": {"evidence": BOMB},
     "evidence nests deeply": {"evidence": b'["e1",null,null,' + b"[" * 50_000 + b"]" * 50_000},
     **{name: changes for name, changes in LANE_POISON.items() if "no field" not in name},
 }
@@ -116,9 +119,9 @@ async def test_what_is_of_newer_code_or_of_another_lane_is_left_alone(stack: Sta
     newer, elsewhere = lane_entry(), lane_entry()
     for entry, changes in ((newer, {"v": "2"}), (elsewhere, {"lane": "ELSEWHERE"})):
         record = NAMES.record(entry["id"].decode())
-        fields = {"v": "1", "state": "queued", "lane": "LATCOM", "seq": "0", "doubt": "", **changes}
-        at = {"accepted_at": "1795000000000", "deliver_before": "9795000000000"}
-        await client.hset(record, mapping={**fields, **at, "body": BODY, "key": entry["key"]})
+        fields = {"v": "1", "state": "queued", "lane": "LATCOM", "seq": "0", **changes}
+        at = {"at": "1795000000000", "deliver_before": "9795000000000"}
+        await client.hset(record, mapping={**fields, **at, "body": BODY})
     before = {entry["id"]: await client.hgetall(_record(entry)) for entry in (newer, elsewhere)}
     kept = await client.xadd(LANE, newer)
     await client.xadd(LANE, elsewhere)
