@@ -25,6 +25,7 @@ from shared.runtime.clock import Clock
 from shared.runtime.crashpoints import crash_points
 from shared.runtime.instance import Instance
 from shared.runtime.redis import connect, connect_blocking
+from shared.runtime.waiting import until_done
 from shared.web.checks import database_check, queue_check, redis_check
 from shared.web.health import Health
 from shared.web.listener import Listener
@@ -72,16 +73,19 @@ class Dispatcher:
 
     async def open(self) -> None:
         """Make the streams, beat, then read."""
-        for name in self._providers:
-            await self._topups.prepare(name)
-        await self._heart.beat()
-        await self._watch.refresh(await self._topups.now_ms())
+        await until_done("redis_not_reached", self._prepare)
         self._background = [
             asyncio.create_task(stall.guard(self._settings.stall_ms)),
             asyncio.create_task(self._heart.run()),
             asyncio.create_task(self._upkeep.run()),
         ]
         self._reading = [asyncio.create_task(lane.run()) for lane in self._lanes]
+
+    async def _prepare(self) -> None:
+        for name in self._providers:
+            await self._topups.prepare(name)
+        await self._heart.beat()
+        await self._watch.refresh(await self._topups.now_ms())
 
     async def close(self) -> None:
         """Read no more, carry what is in flight to its end, then leave the living."""

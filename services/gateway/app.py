@@ -1,7 +1,6 @@
 """Joins the parts of a gateway; opens nothing until it is told to."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -28,17 +27,17 @@ from services.gateway.waiting import Waiting
 from shared.bus.beats import Heart
 from shared.bus.topups import Topups
 from shared.contracts.catalogue import OFFERS
-from shared.contracts.errors import NotAccepted, NotKnown
 from shared.runtime.background import end
 from shared.runtime.clock import Clock
 from shared.runtime.crashpoints import crash_points
 from shared.runtime.instance import Instance
 from shared.runtime.redis import connect, connect_blocking
+from shared.runtime.waiting import REDIS_PASSING, until_done
 from shared.web.checks import database_check, queue_check, redis_check
 from shared.web.health import Condition, Health
 from shared.web.listener import Listener
 
-RETRY_S: Final = 0.2
+PASSING: Final = (*REDIS_PASSING, PeerSilent)
 
 log = structlog.get_logger()
 
@@ -90,9 +89,9 @@ class Gateway:
     async def open(self) -> None:
         """Get what a gateway cannot do without: streams, keys, and how many gateways there are."""
         for provider in OFFERS:
-            await _until_done("streams_not_ready", partial(self._topups.prepare, provider))
-        await _until_done("keys_not_loaded", self._keyring.renew)
-        await _until_done("ratelimiter_not_heard", self._limits.hear)
+            await until_done("streams_not_ready", partial(self._topups.prepare, provider))
+        await until_done("keys_not_loaded", self._keyring.renew, passing=PASSING)
+        await until_done("ratelimiter_not_heard", self._limits.hear, passing=PASSING)
         self._background = [
             asyncio.create_task(work)
             for work in (
@@ -176,19 +175,3 @@ class Gateway:
 def build(settings: GatewaySettings, instance: Instance, clock: Clock) -> Gateway:
     """Return a gateway ready to be opened."""
     return Gateway(settings, instance, clock)
-
-
-async def _until_done(event: str, step: Callable[[], Awaitable[None]]) -> None:
-    """Repeat a step of the start until what it needs is up; wrong settings end it at once."""
-    told = ""
-    while True:
-        try:
-            await step()
-        except (NotAccepted, NotKnown, PeerSilent, RedisError, OSError) as error:
-            problem = str(error) or type(error).__name__
-            if problem != told:
-                log.warning(event, problem=problem)
-                told = problem
-            await asyncio.sleep(RETRY_S)
-        else:
-            return

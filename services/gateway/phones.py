@@ -14,6 +14,14 @@ _WRITTEN: Final = re.compile(WRITTEN_PATTERN, re.ASCII)
 _EXAMPLES: Final = {"MX": "5566374683 or +525566374683"}
 _MX_CODE: Final = 52
 _OLD_MX_DIGITS: Final = 11
+_NOBODYS: Final = frozenset(
+    {
+        phonenumbers.PhoneNumberType.TOLL_FREE,
+        phonenumbers.PhoneNumberType.PREMIUM_RATE,
+        phonenumbers.PhoneNumberType.SHARED_COST,
+    }
+)
+"""Numbers of services, on no phone that airtime could go to."""
 
 
 @lru_cache(maxsize=CACHED_MAX)
@@ -30,7 +38,10 @@ def e164(written: str, country: str) -> str:
     except phonenumbers.NumberParseException:
         raise _refused(country) from None
     _modernise(number)
-    if not phonenumbers.is_valid_number_for_region(number, country):
+    if (
+        not phonenumbers.is_valid_number_for_region(number, country)
+        or phonenumbers.number_type(number) in _NOBODYS
+    ):
         raise _refused(country)
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 

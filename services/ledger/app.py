@@ -1,12 +1,10 @@
 """Joins the parts of a ledger; opens nothing until it is told to."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import psycopg
 import structlog
-from redis.exceptions import RedisError
 
 from services.ledger.books import Books
 from services.ledger.changes import Changes
@@ -23,21 +21,21 @@ from shared.bus.beats import Heart
 from shared.bus.reader import GroupReader
 from shared.bus.topups import Topups
 from shared.contracts.catalogue import OFFERS
-from shared.contracts.errors import NotAccepted, NotKnown, TopupError
+from shared.contracts.errors import TopupError
 from shared.contracts.streams import LEDGER_GROUP
 from shared.runtime.background import end
 from shared.runtime.clock import Clock
 from shared.runtime.crashpoints import CrashPoint, crash_points
 from shared.runtime.instance import Instance
 from shared.runtime.redis import connect, connect_blocking
+from shared.runtime.waiting import until_done
 from shared.web.checks import queue_check, redis_check
 from shared.web.health import Condition, Health
 from shared.web.listener import Listener
 
 log = structlog.get_logger()
 
-RETRY_S: Final = 0.2
-PASSING: Final = (psycopg.OperationalError, RedisError, OSError, NotAccepted, NotKnown)
+PASSING: Final = (psycopg.OperationalError, OSError)
 
 
 class SchemaBehind(TopupError):
@@ -90,8 +88,8 @@ class Ledger:
             PartitionsDiffer: the streams were made with another partition count.
         """
         await self._database.open()
-        await _reached("database", self._check_schema)
-        await _reached("redis", self._prepare)
+        await until_done("database_not_reached", self._check_schema, passing=PASSING, said=said)
+        await until_done("redis_not_reached", self._prepare)
         self._background = [
             asyncio.create_task(self._heart.run()),
             asyncio.create_task(self._database.watch()),
@@ -169,18 +167,6 @@ class Ledger:
 
     def _say(self) -> dict[str, Any]:
         return {"database": {"connected": self._database.connected}}
-
-
-async def _reached(server: str, ask: Callable[[], Awaitable[None]]) -> None:
-    told = False
-    while True:
-        try:
-            return await ask()
-        except PASSING as problem:
-            if not told:
-                log.warning("server_not_reached", server=server, problem=said(problem))
-            told = True
-            await asyncio.sleep(RETRY_S)
 
 
 def build(settings: LedgerSettings, instance: Instance, clock: Clock) -> Ledger:

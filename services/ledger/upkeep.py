@@ -1,7 +1,7 @@
 """What a ledger does on timers, with or without traffic: take over, look for the lost, trim."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from typing import Final
 
 import structlog
@@ -40,23 +40,29 @@ class Upkeep:
         tick = 0
         while not draining.is_set():
             tick += 1
-            try:
-                await self._tick(sweep=tick % TICKS_PER_SWEEP == 0)
-            except Exception as problem:  # noqa: BLE001 - the next tick tries again
-                log.warning("upkeep_failed", problem=repr(problem))
+            await self.tick(sweep=tick % TICKS_PER_SWEEP == 0)
             try:
                 await asyncio.wait_for(draining.wait(), TICK_S)
             except TimeoutError:
                 continue
 
-    async def _tick(self, *, sweep: bool) -> None:
-        if self._database.connected:  # else we would only take what we cannot book either
-            for bookkeeper in self._bookkeepers:
-                await bookkeeper.take_over()
+    async def tick(self, *, sweep: bool) -> None:
+        """Take each step once; a sweep is for what nothing but time brings to light."""
+        for step in self._steps(sweep=sweep):
+            try:
+                await step
+            except Exception as problem:  # noqa: BLE001 - the next tick tries again
+                log.warning("upkeep_failed", problem=repr(problem))
+
+    def _steps(self, *, sweep: bool) -> Iterator[Awaitable[None]]:
+        """Return a tick's steps; one that fails keeps no other from its turn."""
+        for bookkeeper in self._bookkeepers:
+            if self._database.connected:  # else we would only take what we cannot book either
+                yield bookkeeper.take_over()
                 if sweep:
-                    await bookkeeper.take_lost()
+                    yield bookkeeper.take_lost()
         if sweep:
-            await self._trim()
+            yield self._trim()
 
     async def _trim(self) -> None:
         """Drop what is old and booked; several ledgers may do it at once."""

@@ -1,23 +1,14 @@
 """Joins the parts of a ratelimiter; opens nothing until it is told to."""
 
-import asyncio
-from typing import Final
-
-import structlog
-from redis.exceptions import RedisError
-
 from services.ratelimiter.http import CheckApp
 from services.ratelimiter.settings import RatelimiterSettings
 from services.ratelimiter.store import Windows
 from shared.runtime.clock import Clock
 from shared.runtime.instance import Instance
 from shared.runtime.redis import connect
+from shared.runtime.waiting import until_done
 from shared.web.health import Condition, Health
 from shared.web.listener import Listener
-
-RETRY_S: Final = 0.2
-
-log = structlog.get_logger()
 
 
 class Ratelimiter:
@@ -34,17 +25,7 @@ class Ratelimiter:
 
     async def open(self) -> None:
         """Wait until Redis answers and can run the script."""
-        told = False
-        while True:
-            try:
-                await self._client.ping()
-            except (RedisError, OSError) as error:
-                if not told:
-                    log.warning("redis_not_reached", problem=str(error) or type(error).__name__)
-                told = True
-                await asyncio.sleep(RETRY_S)
-            else:
-                return
+        await until_done("redis_not_reached", self._client.ping)
 
     async def close(self) -> None:
         """Let go of Redis; the listener has answered its last check already."""

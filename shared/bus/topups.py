@@ -19,6 +19,7 @@ from shared.bus.messages import (
 )
 from shared.bus.records import LaneState, Record, UnreadableRecord, place, read_record, text, whole
 from shared.contracts.events import key_hash_in
+from shared.contracts.limits import DEAD_RETENTION_MS
 from shared.contracts.states import State
 from shared.contracts.streams import DISPATCHER_GROUP, LEDGER_GROUP, PartitionKeys
 from shared.runtime.redis import Client
@@ -237,13 +238,14 @@ class Topups:
             await self._caller.call("release", [names.lanes], [provider, by], durable=True)
 
     async def trim(self, *, providers: Sequence[str], retention_ms: int) -> int:
-        """Drop what is old and acknowledged by all groups; return how many entries went."""
+        """Drop what is old, and acknowledged by all groups; return how many entries went."""
         gone = 0
         for names in self.keys:
             for provider in providers:
                 groups = [DISPATCHER_GROUP, LEDGER_GROUP]
                 gone += max(await self._trim(names.requests(provider), retention_ms, groups), 0)
             gone += max(await self._trim(names.outcomes, retention_ms, [LEDGER_GROUP]), 0)
+            gone += await self._trim(names.dead, DEAD_RETENTION_MS, [])
         return gone
 
     async def _trim(self, stream: str, retention_ms: int, groups: list[str]) -> int:

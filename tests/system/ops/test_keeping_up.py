@@ -3,6 +3,9 @@
 import os
 import signal
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -115,15 +118,30 @@ def test_nothing_but_the_owner_reaches_the_servers(run: Run) -> None:
         psycopg.connect(f"postgresql://topup:wrong@127.0.0.1:{port}/postgres")
 
 
+@contextmanager
+def killed_after(process: subprocess.Popen[str], seconds: float) -> Iterator[None]:
+    """Kill the process then, or at the end: whoever reads what it says never waits for ever."""
+    bound = threading.Timer(seconds, process.kill)
+    bound.start()
+    try:
+        yield
+    finally:
+        bound.cancel()
+        process.kill()
+
+
 def test_logs_follow_what_is_written(run: Run) -> None:
     """Also of a log that was emptied meanwhile."""
     run.up()
     log = run.folder / "logs" / "gateway-2.log"
     log.write_text("an old line\n")
     command = [str(TOPUP), "logs", "gateway-2", "--tail", "1", "--follow"]
-    with subprocess.Popen(
-        command, env=run.environ(), stdout=subprocess.PIPE, text=True
-    ) as following:
+    with (
+        subprocess.Popen(
+            command, env=run.environ(), stdout=subprocess.PIPE, text=True
+        ) as following,
+        killed_after(following, 30.0),
+    ):
         assert following.stdout
         assert following.stdout.readline() == "an old line\n"
         with log.open("a") as out:

@@ -12,6 +12,12 @@ from tests.system.ops.conftest import Run, alive, until
 
 pytestmark = pytest.mark.system
 
+LOGIN = {
+    "LATCOM_USERNAME": "us",
+    "LATCOM_PASSWORD": "secret",
+    "LATCOM_DIST_API": "api",
+    "LATCOM_USER_UID": "uid",
+}
 EVERYTHING = {
     *(f"gateway-{n}" for n in (1, 2, 3)),
     *(f"dispatcher-{n}" for n in (1, 2, 3)),
@@ -83,6 +89,15 @@ def test_an_address_that_is_none_is_refused_before_anything_starts(run: Run) -> 
     assert not run.folder.exists()
 
 
+def test_a_provider_without_a_login_is_refused_before_anything_starts(run: Run) -> None:
+    """What is missing is named, and no made-up login goes to somebody's provider."""
+    given = {**LOGIN, "LATCOM_DIST_API": "", "LATCOM_USER_UID": ""}
+    assert run.start(LATCOM_URL="https://provider.example", **given).wait(30) == 2
+    (line,) = run.said().splitlines()
+    assert line.startswith("topup: LATCOM_DIST_API, LATCOM_USER_UID must be set")
+    assert not run.folder.exists()
+
+
 def test_all_wrong_settings_are_refused_before_anything_starts(run: Run) -> None:
     """Each service's and the sandbox's, one line each, once."""
     wrong = {"QUEUE_CONCURRENCY": "x", "STREAM_PARTITIONS": "0", "SANDBOX_LATENCY": "slow"}
@@ -106,7 +121,7 @@ def test_a_data_folder_that_cannot_be_one_is_named(run: Run, below: str) -> None
 def test_a_real_server_is_used_instead_of_an_embedded_one(run: Run, tmp_path: Path) -> None:
     """And nothing of ours is started beside it."""
     with valkey_server(tmp_path / "real") as url:
-        run.up(REDIS_URL=url, LATCOM_URL="https://provider.example")
+        run.up(REDIS_URL=url, LATCOM_URL="https://provider.example", **LOGIN)
         assert not {"valkey", "valkey-limits", "sandbox-1"} & set(run.rows())
         assert "topups are paid out for real" in run.said()
         assert run.topup("doctor").returncode == 0
