@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 import msgspec
 
-Reply = Literal["told", "late", "error", "cut", "rubbish"]
+Reply = Literal["told", "late", "error", "cut", "rubbish", "nameless"]
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -45,6 +45,7 @@ ENDINGS: Final[Mapping[str, Ending]] = {
     "907": Ending(from_wallet=True),
     "908": Ending(reply="rubbish"),  # and it paid: rubbish must not pass for a no
     "909": Ending(slow=True),
+    "910": Ending(reply="nameless"),  # a refusal that names no reference; and it paid
 }
 
 

@@ -74,6 +74,8 @@ class Till:
     async def _reply(self, order: Order, ending: Ending, entry: Entry) -> Answer:
         if ending.reply == "late":
             await asyncio.sleep(self._timeout_s * LATE_TIMES)
+        elif ending.reply == "nameless":
+            return Answer("told", fail("", "SBX_NOBODY", "Try again later"))
         elif ending.reply != "told":
             return Answer(ending.reply)
         return Answer("told", success(order.dist_transid, entry.transaction))

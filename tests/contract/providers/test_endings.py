@@ -43,7 +43,7 @@ async def test_902_is_refused_twice_and_then_paid(adapter: Latcom, provider: San
 
 
 @pytest.mark.parametrize(
-    ("ending", "paid"), [("903", 1), ("904", 1), ("905", 1), ("906", 0), ("908", 1)]
+    ("ending", "paid"), [("903", 1), ("904", 1), ("905", 1), ("906", 0), ("908", 1), ("910", 1)]
 )
 async def test_every_lost_answer_is_unknown_whether_it_paid_or_not(
     adapter: Latcom, provider: Sandbox, ending: str, paid: int
