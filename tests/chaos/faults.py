@@ -114,6 +114,15 @@ async def weather(house: House, fault: Fault) -> None:
     link.heal()
 
 
+async def isolate(house: House, fault: Fault) -> None:
+    """Let every second replica of a service lose its server; the others find it as ever."""
+    link = house.links[fault.target]
+    weathers = (Weather.CUT, Weather.STALL, Weather.HALF_OPEN)
+    link.suffer(weathers[fault.pick % len(weathers)], side=fault.pick % link.sides)
+    await asyncio.sleep(fault.for_s)
+    link.heal()
+
+
 # -- servers -----------------------------------------------------------------------------------
 
 
@@ -297,6 +306,7 @@ MAKERS: Final[Mapping[str, Make]] = {
     "kill": kill,
     "kill_supervisor": kill_supervisor,
     "stop": stop,
+    "isolate": isolate,
     "term": term,
     "restart": restart,
     "scale": scale,

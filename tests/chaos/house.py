@@ -24,6 +24,7 @@ from ops.supervisor.folder import Folder, read_assignments
 from ops.supervisor.replica import Row
 from tests.chaos.links import Address, Link
 from tests.chaos.schedule import LINKS
+from tests.chaos.settings import DEADLINE_S, LATENCY_MS
 
 ROOT: Final = Path(__file__).parents[2]
 READY_S_MAX: Final = 120.0
@@ -31,7 +32,6 @@ END_S_MAX: Final = 120.0
 PORT_S_MAX: Final = 0.5
 SETTINGS: Final = {
     "DATABASE_POOL_SIZE": "20",
-    "DELIVER_BEFORE": "1m",
     "DRAIN_TIMEOUT": "20s",
     "LATCOM_TIMEOUT": "2s",
     "LATCOM_TOKEN_LIFE": "30s",
@@ -45,13 +45,21 @@ SETTINGS: Final = {
 class House:
     """Everything that a run attacks; `kinds` is what the provider can do: dedupes, inquiry."""
 
-    def __init__(self, folder: Path, *, kinds: Sequence[str], latency: str = "20-120") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        kinds: Sequence[str],
+        latency: str = LATENCY_MS,
+        deadline_s: float = float(DEADLINE_S),
+    ) -> None:
         self.folder = folder
         self.servers: dict[str, Running] = {}
         self.links: dict[str, Link] = {}
         self.public_port = free_port()
         self._modes = {f"SANDBOX_{kind.upper()}": "on" for kind in kinds}
         self._latency = latency
+        self._deadline = f"{round(deadline_s * 1_000)}ms"
         self._provider = {"PORT": str(free_port()), "SANDBOX_BOOK": str(folder / "provider.book")}
         self._access = {
             name: secrets.token_hex(8)
@@ -208,6 +216,7 @@ class House:
             **SETTINGS,
             **self._access,
             **self._modes,
+            "DELIVER_BEFORE": self._deadline,
             "TOPUP_DATA_DIR": str(self._data.root),
             "PORT": str(self.public_port),
             "REDIS_URL": self.servers["valkey"].url,
@@ -215,31 +224,33 @@ class House:
             "DATABASE_URL": self.servers["postgres"].url,
             "LATCOM_URL": self._through("dispatcher-provider", "http://127.0.0.1"),
             "CHAOS_ORDERS": str(self.orders),
-            "CHAOS_WAYS": json.dumps(self._ways()),
+            "CHAOS_WAYS": json.dumps([self._ways(side) for side in range(Link.sides)]),
         }
 
-    def _ways(self) -> dict[str, dict[str, str]]:
+    def _ways(self, side: int) -> dict[str, dict[str, str]]:
         valkey, limits = self.servers["valkey"].url, self.servers["valkey-limits"].url
-        peer = "http://127.0.0.1"
+        postgres, peer = self.servers["postgres"].url, "http://127.0.0.1"
         return {
             "gateway": {
-                "REDIS_URL": self._through("gateway-valkey", valkey),
-                "RATELIMITER_URL": self._through("gateway-ratelimiter", peer),
-                "LEDGER_URL": self._through("gateway-ledger", peer),
+                "REDIS_URL": self._through("gateway-valkey", valkey, side),
+                "RATELIMITER_URL": self._through("gateway-ratelimiter", peer, side),
+                "LEDGER_URL": self._through("gateway-ledger", peer, side),
             },
-            "ratelimiter": {"LIMITER_REDIS_URL": self._through("ratelimiter-limits", limits)},
-            "dispatcher": {"REDIS_URL": self._through("dispatcher-valkey", valkey)},
+            "ratelimiter": {"LIMITER_REDIS_URL": self._through("ratelimiter-limits", limits, side)},
+            "dispatcher": {"REDIS_URL": self._through("dispatcher-valkey", valkey, side)},
             "ledger": {
-                "REDIS_URL": self._through("ledger-valkey", valkey),
-                "DATABASE_URL": self._through("ledger-postgres", self.servers["postgres"].url),
+                "REDIS_URL": self._through("ledger-valkey", valkey, side),
+                "DATABASE_URL": self._through("ledger-postgres", postgres, side),
             },
         }
 
-    def _through(self, link: str, url: str) -> str:
-        """Return the URL with the link's port in the place of the real one."""
+    def _through(self, link: str, url: str, side: int = 0) -> str:
+        """Return the URL with the port of a link's side in the place of the real one."""
         parts = urlsplit(url)
         user, at, _ = parts.netloc.rpartition("@")
-        return urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{self.links[link].port}"))
+        return urlunsplit(
+            parts._replace(netloc=f"{user}{at}127.0.0.1:{self.links[link].ports[side]}")
+        )
 
     async def _upstream(self, link: str) -> Address:
         """Return where a link leads; services' ports are other ones after a restart."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 CHUNK: Final = 65_536
@@ -30,8 +31,9 @@ class Weather(StrEnum):
 class Connection:
     """One client's connection; a deaf one stays open and carries nothing any more."""
 
-    def __init__(self, number: int, client: asyncio.StreamWriter) -> None:
+    def __init__(self, number: int, side: int, client: asyncio.StreamWriter) -> None:
         self.number = number
+        self.side = side
         self.writers = [client]
         self.deaf = False
 
@@ -42,36 +44,51 @@ class Connection:
 
 
 class Link:
-    """Listens on a port of its own and carries what comes there to `upstream`."""
+    """Listens on ports of its own and carries what comes there to `upstream`.
+
+    It has two sides, so that the weather can be another one for half of those who use it.
+    """
+
+    sides: Final = 2
 
     def __init__(self, name: str, upstream: Upstream) -> None:
         self.name = name
-        self.port = 0
+        self.ports: list[int] = []
         self._upstream = upstream
         self._weather = Weather.FINE
         self._one_in = 1
+        self._side: int | None = None
         self._moves = asyncio.Event()
         self._moves.set()
         self._connections: set[Connection] = set()
         self._count = 0
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
+
+    @property
+    def port(self) -> int:
+        """The first side's."""
+        return self.ports[0]
 
     async def open(self) -> None:
         """Listen."""
-        self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0, backlog=4_096)
-        self.port = self._server.sockets[0].getsockname()[1]
+        for side in range(self.sides):
+            server = await asyncio.start_server(
+                partial(self._carry, side), "127.0.0.1", 0, backlog=4_096
+            )
+            self._servers.append(server)
+            self.ports.append(server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
         """Accept no more and end what is there."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         self.heal()
         for connection in list(self._connections):
             connection.abort()
 
-    def suffer(self, weather: Weather, *, one_in: int) -> None:
-        """Let the weather hit one in so many connections, those that come meanwhile too."""
-        self._weather, self._one_in = weather, one_in
+    def suffer(self, weather: Weather, *, one_in: int = 1, side: int | None = None) -> None:
+        """Let the weather hit one in so many connections, of one side or of both, new ones too."""
+        self._weather, self._one_in, self._side = weather, one_in, side
         if weather is Weather.STALL:
             self._moves.clear()
         for connection in [c for c in self._connections if self._is_hit(c)]:
@@ -86,11 +103,15 @@ class Link:
         self._moves.set()
 
     def _is_hit(self, connection: Connection) -> bool:
-        return self._weather is not Weather.FINE and connection.number % self._one_in == 0
+        if self._weather is Weather.FINE or self._side not in (None, connection.side):
+            return False
+        return connection.number % self._one_in == 0
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _carry(
+        self, side: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self._count += 1
-        connection = Connection(self._count, writer)
+        connection = Connection(self._count, side, writer)
         self._connections.add(connection)
         try:
             if self._weather is Weather.CUT and self._is_hit(connection):

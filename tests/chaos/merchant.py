@@ -18,8 +18,12 @@ OPEN_MAX: Final = 200
 WATCHED_ONE_IN: Final = 10
 WATCH_EACH_S: Final = 1.0
 ACCEPTED: Final = (200, 202)
+NOTHING_DONE: Final = frozenset({429, 503})
+"""Nothing was accepted, unless the answer names a topup."""
 TOLD_NO: Final = frozenset({400, 401, 403, 404, 405, 413, 415, 422})
-SHARES: Final = {"901": 20, "902": 20, "903": 4, "904": 6, "905": 6, "906": 4, "908": 4, "909": 2}
+SHARES: Final = {
+    "901": 20, "902": 20, "903": 4, "904": 6, "905": 6, "906": 4, "908": 4, "909": 2, "910": 4,
+}  # fmt: skip
 """The provider's tricks by the phone's last digits, and how many of a thousand sales get them.
 
 …907 empties the wallet and holds the lane: only the fault of that name sells one.
@@ -28,12 +32,16 @@ ENDLESS: Final = {"dedupes": frozenset({"906", "908"})}
 """Tricks that never end where the provider is only ever asked again in the same way."""
 
 
+KEYLESS_ONE_IN: Final = 20
+
+
 class Sale(msgspec.Struct, frozen=True):
-    """One thing to sell, under a key of the merchant's own."""
+    """One thing to sell, under a name of the merchant's own, which is its key if it has one."""
 
     key: str
     phone: str
     amount: int  # whole pesos
+    keyless: bool = False  # nobody knows a repeat of it again: only what did nothing is repeated
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
@@ -56,7 +64,9 @@ def sales(seed: int, count: int, *, provider: str) -> Iterator[Sale]:
     for number in range(count):
         trick = chance.randrange(1_000)
         ending = tricks[trick] if trick < len(tricks) else f"{chance.randrange(900):03}"
-        yield Sale(f"{seed}-{number}", f"5566374{ending}", chance.choice((10, 20, 30, 55, 100)))
+        amount = chance.choice((10, 20, 30, 55, 100))
+        keyless = number % KEYLESS_ONE_IN == KEYLESS_ONE_IN - 1
+        yield Sale(f"{seed}-{number}", f"5566374{ending}", amount, keyless)
 
 
 class Merchant:
@@ -94,7 +104,7 @@ class Merchant:
                 tasks.create_task(one(sale, watch=number % WATCHED_ONE_IN == 0))
 
     async def sell_one(self, sale: Sale) -> str | None:
-        """Repeat the sale under its key until it is accepted (return its id) or told a no."""
+        """Repeat the sale until it is accepted (return its id), or a no, or while it may be."""
         self.open_sales += 1
         topup_id, pause_s = None, PAUSE_S_FIRST
         while topup_id is None:
@@ -108,6 +118,8 @@ class Merchant:
                 break
             else:
                 self._note(sale, "unanswered", status)
+                if sale.keyless and (status not in NOTHING_DONE or "topup_id" in body):
+                    break
                 await asyncio.sleep(pause_s * self._chance.uniform(0.5, 1.0))
                 pause_s = min(2 * pause_s, PAUSE_S_MAX)
         self.open_sales -= 1
@@ -146,8 +158,13 @@ class Merchant:
         try:
             async with self._session.post(
                 f"{self._url}/api/enviadespensa/topup",
-                json={"phone": sale.phone, "amount": sale.amount, "provider": "LATCOM"},
-                headers={**self._headers, "idempotency-key": sale.key},
+                json={
+                    "phone": sale.phone,
+                    "amount": sale.amount,
+                    "provider": "LATCOM",
+                    "metadata": {"sale": sale.key},
+                },
+                headers=self._headers | ({} if sale.keyless else {"idempotency-key": sale.key}),
             ) as answer:
                 return answer.status, await answer.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):

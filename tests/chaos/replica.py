@@ -1,8 +1,9 @@
 """One replica as chaos runs it: the service itself, on links of its own and a clock that jumps.
 
-`CHAOS_WAYS` (JSON: service → variable → value) tells each service its own way to its servers. The
-folder `CHAOS_ORDERS` has orders for single instances: `<instance>.clock` says by how many ms its
-clock is off, `<instance>.crash` is a `CRASH_AT` for its next life, and for that one only.
+`CHAOS_WAYS` (JSON: side → service → variable → value) tells each service its own way to its
+servers; replicas take the sides in turn. The folder `CHAOS_ORDERS` has orders for single instances:
+`<instance>.clock` says by how many ms its clock is off, `<instance>.crash` is a `CRASH_AT` for its
+next life, and for that one only.
 """
 
 import json
@@ -20,8 +21,9 @@ LOOK_S: Final = 0.1
 def main() -> None:
     """Become the service that the instance id names."""
     instance = os.environ["INSTANCE_ID"]
-    service = instance.rpartition("-")[0]
-    os.environ |= json.loads(os.environ["CHAOS_WAYS"]).get(service, {})
+    service, _, number = instance.rpartition("-")
+    ways = json.loads(os.environ["CHAOS_WAYS"])
+    os.environ |= ways[int(number) % len(ways)].get(service, {})
     orders = Path(os.environ["CHAOS_ORDERS"])
     _let_the_clock_jump(orders / f"{instance}.clock")
     _crash_once(orders / f"{instance}.crash")

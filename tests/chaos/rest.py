@@ -7,6 +7,7 @@ from typing import Final
 from tests.chaos.house import House, until
 from tests.chaos.merchant import Merchant, Sale
 from tests.chaos.replaying import replay_changes
+from tests.chaos.settings import DEADLINE_S
 from tests.chaos.sources import Sources, ledger_says, merchant_says, provider_says, streams_say
 from tests.chaos.verifier import Violation, verify
 
@@ -15,13 +16,18 @@ LOOKS_AT_ONCE: Final = 50
 
 
 async def hear_all(
-    house: House, merchant: Merchant, sold: Iterable[Sale], *, rest_s: float
+    house: House,
+    merchant: Merchant,
+    sold: Iterable[Sale],
+    *,
+    rest_s: float,
+    deadline_s: float = float(DEADLINE_S),
 ) -> tuple[list[Violation], Sources]:
     """Return every violation, of whatever invariant, and what the witnesses say."""
     problems: list[Violation] = []
     if not (await house.provider_book())["paid_twice"]:  # else nobody needs to wait any more
         problems = await _come_to_rest(house, merchant, rest_s)
-    sources = await _hear(house, merchant, sold)
+    sources = await _hear(house, merchant, sold, deadline_s)
     problems += await replay_changes(house.servers["valkey"].url, house.servers["postgres"].url)
     return sorted({*problems, *verify(sources)}), sources
 
@@ -48,7 +54,9 @@ async def _come_to_rest(house: House, merchant: Merchant, rest_s: float) -> list
     return []
 
 
-async def _hear(house: House, merchant: Merchant, sold: Iterable[Sale]) -> Sources:
+async def _hear(
+    house: House, merchant: Merchant, sold: Iterable[Sale], deadline_s: float
+) -> Sources:
     told = merchant_says(sold, merchant.lines)
     at_once = asyncio.Semaphore(LOOKS_AT_ONCE)
 
@@ -63,4 +71,5 @@ async def _hear(house: House, merchant: Merchant, sold: Iterable[Sale]) -> Sourc
         provider=provider_says(await house.provider_book()),
         ledger=await asyncio.to_thread(ledger_says, house.servers["postgres"].url),
         streams=await asyncio.to_thread(streams_say, house.servers["valkey"].url),
+        deadline_ms=round(deadline_s * 1_000),
     )

@@ -60,7 +60,13 @@ class Run:
             TimeoutError: the system did not come to rest; what it was doing is in its folder.
         """
         begun = time.monotonic()
-        async with House(self._folder, kinds=self._settings.provider_kinds) as house:
+        settings = self._settings
+        async with House(
+            self._folder,
+            kinds=settings.provider_kinds,
+            latency=settings.latency_ms,
+            deadline_s=settings.deadline_s,
+        ) as house:
             link = house.links["merchant-gateway"]
             merchant = Merchant(
                 f"http://127.0.0.1:{link.port}",
@@ -71,13 +77,17 @@ class Run:
                 await self._sell_and_break(house, merchant)
                 say(f"  {_clock()} healed; waiting for rest")
                 problems, sources = await hear_all(
-                    house, merchant, self._sold, rest_s=self._settings.rest_s
+                    house,
+                    merchant,
+                    self._sold,
+                    rest_s=settings.rest_s,
+                    deadline_s=settings.deadline_s,
                 )
                 house.broken = bool(problems)
             finally:
                 await merchant.close()
         return Told(
-            settings=self._settings,
+            settings=settings,
             sources=sources,
             violations=problems,
             happened=self._happened,

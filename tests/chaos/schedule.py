@@ -36,6 +36,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     "delay": Kind(targets=LINKS, for_s=(1.0, 4.0), weight=2),
     "answer_lost": Kind(targets=LINKS, for_s=(0.2, 2.0), weight=4),
     "dribble": Kind(targets=LINKS, for_s=(1.0, 3.0), weight=1),
+    "isolate": Kind(
+        targets=("dispatcher-valkey", "ledger-valkey", "gateway-valkey"),
+        for_s=(4.0, 20.0),
+        weight=2,
+    ),
     "clock": Kind(targets=("gateway", "dispatcher", "ledger"), for_s=(2.0, 8.0), weight=2),
     "full_disk": Kind(targets=("valkey", "postgres"), for_s=(0.5, 3.0)),
     "out_of_memory": Kind(targets=("valkey", "valkey-limits"), for_s=(0.5, 3.0)),
@@ -49,7 +54,9 @@ KINDS: Final[Mapping[str, Kind]] = {
 }
 KILLS: Final = frozenset({"kill", "kill_supervisor"})
 """What the figures call a kill, besides every stop that outlasts STALL."""
-NETWORK: Final = frozenset({"cut", "stall", "half_open", "delay", "answer_lost", "dribble"})
+NETWORK: Final = frozenset(
+    {"cut", "stall", "half_open", "delay", "answer_lost", "dribble", "isolate"}
+)
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,8 +20,9 @@ import msgspec
 ROOT: Final = Path(__file__).parents[2]
 BUGS: Final = Path(__file__).parent / "bugs"
 CAUGHT_S_MAX: Final = 120.0
-GIVE_UP_S: Final = 400.0
-RUN: Final = {"SEED": "7", "MINUTES": "0.5", "TOPUPS": "2000", "EACH": "2", "REST": "40"}
+GIVE_UP_S: Final = 200.0
+RUN: Final = {"SEED": "7", "MINUTES": "0.25", "TOPUPS": "800", "EACH": "2", "REST": "40"}
+WIDE: Final = "200"
 _SETTING: Final = re.compile(r"^([A-Z]+)=(\S+)$", re.MULTILINE)
 
 
@@ -66,7 +67,7 @@ def copy_with(bug: Bug, folder: Path) -> None:
 
 def is_caught(bug: Bug, folder: Path) -> tuple[bool, float, str]:
     """Run chaos on the copy; return whether it said no, after how long, and its last words."""
-    environ = {**os.environ, **RUN, **bug.settings}
+    environ = {**os.environ, **RUN, **bug.settings, "COLUMNS": WIDE}
     begun = time.monotonic()
     try:
         run = subprocess.run(

@@ -1,5 +1,6 @@
 """What a run is told: SEED, TOPUPS, MINUTES, FAULTS …; each wrong value is named."""
 
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Final
@@ -14,6 +15,8 @@ PROVIDERS: Final[Mapping[str, tuple[str, ...]]] = {
     "dedupes": ("dedupes",),
 }
 SEED_MAX: Final = 1 << 32
+DEADLINE_S: Final = "60"
+LATENCY_MS: Final = "20-120"
 
 
 class WrongSetting(ValueError):
@@ -30,6 +33,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[str, ...]
     provider: str
     rest_s: float  # how long everything may take to come to rest
+    deadline_s: float  # after which a topup that was not begun expires
+    latency_ms: str  # the provider's, from-to
 
     @property
     def provider_kinds(self) -> tuple[str, ...]:
@@ -58,6 +63,8 @@ def read(environ: Mapping[str, str]) -> Settings:
         faults=_faults(environ.get("FAULTS") or "all"),
         provider=provider,
         rest_s=_number("REST", environ, "240", above=0.0),
+        deadline_s=_number("DEADLINE", environ, DEADLINE_S, above=0.0),
+        latency_ms=_latency(environ.get("LATENCY") or LATENCY_MS),
     )
 
 
@@ -85,6 +92,14 @@ def _faults(text: str) -> tuple[str, ...]:
                 "for example FAULTS=kill,cut:ledger-valkey"
             )
     return names
+
+
+def _latency(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,5}(-[0-9]{1,5})?", text):
+        raise WrongSetting(
+            f"LATENCY is {text!r}, not milliseconds from-to; for example LATENCY={LATENCY_MS}"
+        )
+    return text
 
 
 def _number(name: str, environ: Mapping[str, str], default: str, *, above: float) -> float:

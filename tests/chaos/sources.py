@@ -40,7 +40,7 @@ class Paid(msgspec.Struct, frozen=True, kw_only=True):
 class Booked(msgspec.Struct, frozen=True, kw_only=True):
     """What PostgreSQL has of one topup; `balance` is what its postings come to, by account."""
 
-    key: str | None
+    key: str | None  # the merchant's name for it
     amount_minor: int
     status: str
     outcomes: list[tuple[int, str, str | None]]
@@ -63,12 +63,13 @@ class Streams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
-    """All four."""
+    """All four, and how soon a topup may expire."""
 
     merchant: dict[str, Told]
     provider: dict[str, Paid]
     ledger: dict[str, Booked]
     streams: Streams
+    deadline_ms: int
 
 
 def merchant_says(sold: Iterable[Sale], lines: Iterable[Line]) -> dict[str, Told]:
@@ -125,7 +126,8 @@ def ledger_says(url: str) -> dict[str, Booked]:
                 balance={name: net for name, net in balances.get(topup_id, {}).items() if net},
             )
             for topup_id, key, amount, status in connection.execute(
-                "SELECT topup_id::text, reference, amount_minor, status FROM topups"
+                "SELECT topup_id::text, coalesce(reference, metadata->>'sale'),"
+                " amount_minor, status FROM topups"
             )
         }
 

@@ -16,11 +16,20 @@ from tests.chaos.verifier import COLUMNS, Violation, losing_sales
 SLOTS: Final = 20
 REPLICAS_MAX: Final = 5
 STORIES_MAX: Final = 3
+ORDER: Final = ("paid twice", *(name for name in COLUMNS if name != "paid twice"))
+"""The worst first: a run that ends as soon as something is paid twice has more that is open."""
+CUT_OFF: Final = 5
+"""So many sends of an isolated replica may be begun without its knowing, and left unmade."""
+OPEN_S_MAX: Final = 25.0
+"""How long a topup may be open while nothing goes wrong: a lease, a takeover, three tries."""
+BACKOFF_S_MAX: Final = 60.0
+QUARANTINE_S: Final = 80.0
 
 
 def print_verdict(told: Told, console: Console) -> bool:
     """Print it; return whether everything held."""
-    violations = [*told.violations, *_too_much_is_unresolved(told)]
+    violations = [*told.violations, *_too_much_is_unresolved(told), *_left_lying(told)]
+    violations.sort(key=lambda one: (ORDER.index(one.column), one))
     console.print(_figures(told, violations))
     console.print(_recoveries(told))
     for violation in violations[:20]:
@@ -57,6 +66,8 @@ def _figures(told: Told, violations: Sequence[Violation]) -> Table:
 
 def _unresolved_max(told: Told) -> int:
     """Return how many may be left in doubt: lost answers, and what was in flight in the killed."""
+    if told.settings.provider == "dedupes":  # a second no of a provider may hide a first yes
+        return sum(h.sale.phone.endswith("901") for h in told.sources.merchant.values())
     if told.settings.provider_kinds:
         return 0
     dying = sum(
@@ -65,7 +76,8 @@ def _unresolved_max(told: Told) -> int:
     )
     dying += REPLICAS_MAX * sum(one.fault.kind in KILLS - {"kill"} for one in told.happened)
     cut = sum(one.fault.target == "dispatcher-provider" for one in told.happened)
-    return losing_sales(told.sources) + SLOTS * (dying + REPLICAS_MAX * cut)
+    isolated = sum(one.fault.kind == "isolate" for one in told.happened)
+    return losing_sales(told.sources) + SLOTS * (dying + REPLICAS_MAX * cut) + CUT_OFF * isolated
 
 
 def _too_much_is_unresolved(told: Told) -> list[Violation]:
@@ -74,6 +86,31 @@ def _too_much_is_unresolved(told: Told) -> list[Violation]:
     if unresolved <= most:
         return []
     return [Violation("told wrong", "unresolved", f"{unresolved} in doubt, at most {most} may be")]
+
+
+def _left_lying(told: Told) -> list[Violation]:
+    """Return the topups that stayed open for long though nothing went wrong meanwhile."""
+    most_s = OPEN_S_MAX
+    if any("provider" in one.fault.target for one in told.happened):
+        most_s += BACKOFF_S_MAX
+    if told.settings.provider == "inquiry":
+        most_s += QUARANTINE_S
+    streams, found = told.sources.streams, []
+    for topup_id, settled_ms in streams.settled_ms.items():
+        accepted_ms = streams.accepted_ms.get(topup_id, settled_ms)
+        quiet_s = _quiet_s(told.happened, accepted_ms, settled_ms)
+        if quiet_s > most_s:
+            found.append(Violation("not at rest", topup_id, f"open for {quiet_s:.0f} s of quiet"))
+    return found
+
+
+def _quiet_s(happened: Sequence[Happened], from_ms: int, to_ms: int) -> float:
+    """Return the longest time in between in which no fault began, lasted or ended."""
+    longest = 0
+    for one in sorted(happened, key=lambda one: one.from_ms):
+        longest = max(longest, min(one.from_ms, to_ms) - from_ms)
+        from_ms = max(from_ms, one.to_ms)
+    return max(longest, to_ms - from_ms) / 1_000
 
 
 def _recoveries(told: Told) -> Table:

@@ -10,7 +10,7 @@ import msgspec
 
 from tests.chaos.sources import Booked, Paid, Sources, Streams, Told
 
-LOSES_ANSWERS: Final = ("903", "904", "905", "906", "908")
+LOSES_ANSWERS: Final = ("903", "904", "905", "906", "908", "910")
 TAXED_FROM: Final = 30
 TAX: Final = Decimal("1.16")
 SETTLED: Final = ("succeeded", "failed", "unresolved")
@@ -48,7 +48,7 @@ def losing_sales(sources: Sources) -> int:
 
 def _nothing_is_lost(sources: Sources) -> Iterator[Violation]:
     for key, told in sources.merchant.items():
-        if not told.ids and not told.refused and told.asked:
+        if not told.ids and not told.refused and told.asked and not told.sale.keyless:
             yield Violation("lost", key, "the merchant never heard what became of it")
         for topup_id in told.ids:
             if topup_id not in sources.ledger:
@@ -114,6 +114,18 @@ def _is_true(
         yield Violation("told wrong", topup_id, f"paid {paid.amount_cents} cents on the wire")
 
 
+def _a_no_has_a_cause(sources: Sources) -> Iterator[Violation]:
+    for topup_id, booked in sources.ledger.items():
+        streams, paid = sources.streams, sources.provider.get(topup_id)
+        if booked.status != "failed" or (paid and paid.refused):
+            continue
+        lasted_ms = streams.settled_ms.get(topup_id, 0) - streams.accepted_ms.get(topup_id, 0)
+        if lasted_ms < sources.deadline_ms:
+            yield Violation(
+                "told wrong", topup_id, f"failed after {lasted_ms} ms, refused by nobody"
+            )
+
+
 def _an_end_is_an_end(sources: Sources) -> Iterator[Violation]:
     for key, told in sources.merchant.items():
         heard = [*told.states, told.at_last]
@@ -176,6 +188,7 @@ CHECKS: Final[tuple[Callable[[Sources], Iterator[Violation]], ...]] = (
     _nothing_is_paid_twice,
     _nothing_comes_from_nowhere,
     _what_is_told_is_true,
+    _a_no_has_a_cause,
     _an_end_is_an_end,
     _the_books_balance,
     _all_is_conserved,

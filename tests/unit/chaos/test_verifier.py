@@ -48,6 +48,7 @@ def all_is_well() -> Sources:
             settled_ms={ID: 2},
             accepted_ms={ID: 1},
         ),
+        deadline_ms=60_000,
     )
 
 
@@ -83,6 +84,10 @@ BROKEN: dict[str, tuple[str, Callable[[Sources], object]]] = {
         lambda s: s.provider.update({OTHER: s.provider[ID]}),
     ),
     "told failed, and paid": ("told wrong", lambda s: told(s, states=[], at_last="failed")),
+    "failed for no reason": (
+        "told wrong",
+        lambda s: booked(s, status="failed"),
+    ),
     "told paid, and not": ("told wrong", lambda s: paid(s, paid=0)),
     "another amount on the wire": ("told wrong", lambda s: paid(s, amount_cents=999)),
     "another amount in the books": ("told wrong", lambda s: booked(s, amount_minor=999)),
