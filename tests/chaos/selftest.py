@@ -21,7 +21,7 @@ ROOT: Final = Path(__file__).parents[2]
 BUGS: Final = Path(__file__).parent / "bugs"
 CAUGHT_S_MAX: Final = 120.0
 GIVE_UP_S: Final = 200.0
-RUN: Final = {"SEED": "7", "MINUTES": "0.25", "TOPUPS": "800", "EACH": "2", "REST": "40"}
+RUN: Final = {"SEED": "7", "MINUTES": "0.25", "TOPUPS": "800", "EACH": "2", "REST": "30"}
 WIDE: Final = "200"
 _SETTING: Final = re.compile(r"^([A-Z]+)=(\S+)$", re.MULTILINE)
 
