@@ -55,12 +55,12 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     state: str | None = None
 
 
-def sales(seed: int, count: int, *, provider: str) -> Iterator[Sale]:
-    """Yield what is sold: always the same for a seed and a kind of provider."""
+def sales(seed: int, count: int, *, provider: str, tricks_times: int = 1) -> Iterator[Sale]:
+    """Yield what is sold: always the same for a seed, a kind of provider and a share of tricks."""
     chance = random.Random(seed)
     endless = ENDLESS.get(provider, frozenset())
     shares = {ending: share for ending, share in SHARES.items() if ending not in endless}
-    tricks = [ending for ending, share in shares.items() for _ in range(share)]
+    tricks = [ending for ending, share in shares.items() for _ in range(share * tricks_times)]
     for number in range(count):
         trick = chance.randrange(1_000)
         ending = tricks[trick] if trick < len(tricks) else f"{chance.randrange(900):03}"

@@ -98,7 +98,14 @@ class Run:
 
     async def _sell_and_break(self, house: House, merchant: Merchant) -> None:
         settings = self._settings
-        self._sold = list(sales(settings.seed, settings.topups, provider=settings.provider))
+        self._sold = list(
+            sales(
+                settings.seed,
+                settings.topups,
+                provider=settings.provider,
+                tricks_times=settings.tricks_times,
+            )
+        )
         faults = schedule.draw(
             settings.seed,
             length_s=settings.length_s,

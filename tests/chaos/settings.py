@@ -16,6 +16,7 @@ PROVIDERS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 SEED_MAX: Final = 1 << 32
 DEADLINE_S: Final = "60"
+TRICKS_MAX: Final = 10
 LATENCY_MS: Final = "20-120"
 
 
@@ -35,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rest_s: float  # how long everything may take to come to rest
     deadline_s: float  # after which a topup that was not begun expires
     latency_ms: str  # the provider's, from-to
+    tricks_times: int  # so many times as many of its tricks as usual
 
     @property
     def provider_kinds(self) -> tuple[str, ...]:
@@ -65,6 +67,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         rest_s=_number("REST", environ, "240", above=0.0),
         deadline_s=_number("DEADLINE", environ, DEADLINE_S, above=0.0),
         latency_ms=_latency(environ.get("LATENCY") or LATENCY_MS),
+        tricks_times=_tricks(environ.get("TRICKS") or "1"),
     )
 
 
@@ -92,6 +95,14 @@ def _faults(text: str) -> tuple[str, ...]:
                 "for example FAULTS=kill,cut:ledger-valkey"
             )
     return names
+
+
+def _tricks(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= TRICKS_MAX:
+        raise WrongSetting(
+            f"TRICKS is {text!r}, not a number from 1 to {TRICKS_MAX}; for example TRICKS=5"
+        )
+    return int(text)
 
 
 def _latency(text: str) -> str:

@@ -91,8 +91,8 @@ async def test_without_dedupe_a_second_send_pays_twice(adapter: Latcom, provider
 
 
 async def test_a_crowd_goes_at_once_on_one_login() -> None:
-    with sandbox(SANDBOX_LATENCY="300", LATCOM_TIMEOUT="5s") as provider:
-        adapter = latcom(provider.url, timeout_ms=5_000)
+    with sandbox(SANDBOX_LATENCY="2000", LATCOM_TIMEOUT="15s") as provider:
+        adapter = latcom(provider.url, timeout_ms=15_000)
         crowd = [sale() for _ in range(500)]
         answers = await asyncio.gather(*(adapter.send(s, Attempt(s.topup_id)) for s in crowd))
         await adapter.close()

@@ -42,6 +42,9 @@ def test_a_fault_can_be_aimed() -> None:
         ("FAULTS", "kill:provider", "FAULTS=kill,cut"),
         ("PROVIDER", "dedups", "neither"),
         ("EACH", "often", "EACH=4"),
+        ("TRICKS", "11", "TRICKS=5"),
+        ("LATENCY", "slow", "LATENCY=20-120"),
+        ("DEADLINE", "0", "DEADLINE=60"),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str, example: str) -> None:
