@@ -10,6 +10,7 @@ from redis import Redis
 
 from shared.runtime.redis import Client, connect
 from tests import servers
+from tests.vouching import vouch_for
 
 
 def pytest_report_header() -> str:
@@ -33,10 +34,11 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def redis_url(valkey_url: str) -> str:
-    """An empty Valkey."""
+    """An empty Valkey, for which a ledger would vouch."""
     with Redis.from_url(valkey_url) as client:
         client.flushall()
         client.execute_command("FUNCTION", "FLUSH")
+    vouch_for(valkey_url)
     return valkey_url
 
 

@@ -10,10 +10,13 @@ from ops.connections import setting
 from ops.servers.valkey import PACKING
 from shared.bus import functions
 from shared.bus.topups import Topups
+from shared.contracts.errors import TopupError
+from shared.contracts.states import Reason
 from shared.contracts.streams import PartitionKeys
 from shared.runtime.redis import Client, connect, durability
 
 _EVICTION: Final = "noeviction"
+_RECONCILE: Final = "run `topup reconcile streams`; docs/operations.md, When Valkey is lost"
 
 
 async def check_streams(environ: Mapping[str, str]) -> AsyncIterator[Finding]:
@@ -122,18 +125,41 @@ def _partitions(written: int | None, configured: str) -> Finding:
 
 async def _lanes(client: Client, partitions: int) -> AsyncIterator[Finding]:
     topups = Topups(client, partitions=partitions, window_ms=0)
+    yield await _verified(topups)
     open_everywhere = True
     for partition in range(partitions):
         for provider, lane in (await topups.lanes(partition)).items():
             if lane.state != "open":
                 open_everywhere = False
+                lost = lane.reason == Reason.STREAMS_LOST
                 yield Finding(
                     f"lane {provider}",
                     f"{lane.state} by {lane.by}: {lane.reason}",
-                    f"mend the reason; what waits there is safe (partition {partition})",
+                    _RECONCILE
+                    if lost
+                    else f"mend the reason; what waits there is safe (partition {partition})",
                 )
     if open_everywhere:
         yield Finding("lanes", "all open")
+
+
+async def _verified(topups: Topups) -> Finding:
+    """Say whether a ledger vouches for the streams; without that nothing is accepted or starts."""
+    for partition in range(len(topups.keys)):
+        try:
+            if await topups.verified(partition):
+                continue
+            lanes = (await topups.lanes(partition)).values()
+        except TopupError as problem:
+            return Finding("streams", str(problem), "see what the server says")
+        if any(lane.reason == Reason.STREAMS_LOST for lane in lanes):
+            return Finding("streams", "they lack what is in the books", _RECONCILE)
+        return Finding(
+            "streams",
+            "not compared with the books yet: nothing is accepted",
+            "see that a ledger runs and its database answers: topup ps",
+        )
+    return Finding("streams", "they have all that is in the books")
 
 
 async def _limits(url: str | None, streams: str) -> AsyncIterator[Finding]:

@@ -18,6 +18,7 @@ from shared.bus.beats import Heart
 from shared.bus.messages import Terms
 from shared.bus.reader import GroupReader
 from shared.bus.topups import Topups
+from shared.bus.trust import Trust
 from shared.contracts.limits import lease_ms
 from shared.contracts.streams import DISPATCHER_GROUP
 from shared.runtime.background import end
@@ -110,6 +111,7 @@ class Dispatcher:
                 partition=partition,
                 steps=Steps(
                     self._topups,
+                    Trust(self._client, self._topups),
                     partition=partition,
                     provider=name,
                     owner=instance.owner,

@@ -3,6 +3,7 @@
 import random
 
 import structlog
+from msgspec.structs import replace
 
 from services.dispatcher import metrics
 from services.dispatcher.attempts import (
@@ -16,13 +17,13 @@ from services.dispatcher.attempts import (
 from services.dispatcher.providers.adapter import Answer, Provider, Unknown
 from services.dispatcher.rules import Finish, Park, after_inquiry, after_send
 from services.dispatcher.steps import StepFailed, Steps
-from shared.bus.messages import Begun, Outcome, Parking, Work
+from shared.bus.messages import Begun, Outcome, Parking, Restoring, Work
 from shared.bus.reader import Entry
 from shared.bus.topups import Topups
 from shared.contracts import events
 from shared.contracts.limits import DEAD_PAYLOAD_BYTES_MAX
 from shared.contracts.packing import pack
-from shared.contracts.states import Reason
+from shared.contracts.states import Reason, State
 from shared.runtime.clock import Clock
 from shared.runtime.crashpoints import CrashPoint
 
@@ -77,6 +78,9 @@ class Carrier:
                 return 0
             case "busy" | "held":
                 return max(begun.after_ms, 1)
+            case "lost":
+                await self._restore(_lost(sale, by=self._by))
+                return 0
             case _:
                 log.info("topup_not_begun", topup_id=sale.topup_id, reply=begun.status)
                 return 0
@@ -158,7 +162,10 @@ class Carrier:
                     await self._park(sale, nonce, verdict)
                     return
                 self._crash("dispatcher.after_finish")
-                self._report(sale, reply, state)
+                if reply == "lost":
+                    await self._restore(self._answered(sale, verdict, begun))
+                else:
+                    self._report(sale, reply, state)
             case Park():
                 await self._park(sale, nonce, verdict)
 
@@ -175,12 +182,33 @@ class Carrier:
             )
         )
         self._crash("dispatcher.after_park")
+        if reply == "lost":
+            await self._restore(_lost(sale, by=self._by))
         log.info(
             "topup_parked",
             topup_id=sale.topup_id,
             why=verdict.why,
             reply=reply,
             delay_ms=delay_ms,
+        )
+
+    async def _restore(self, restoring: Restoring) -> None:
+        """Write down what we know of a topup whose record went with its server."""
+        reply, state = await self._steps.restore(restoring)
+        log.error("topup_restored", topup_id=restoring.id, reply=reply, state=state)
+
+    def _answered(self, sale: Sale, verdict: Finish, begun: Begun) -> Restoring:
+        """Return our answer; a no speaks for our own send only, so no other may have been."""
+        lost = _lost(sale, by=self._by)
+        if verdict.to is State.FAILED and (begun.status, begun.attempt) != ("send", 1):
+            return lost
+        return replace(
+            lost,
+            to=verdict.to,
+            reason=verdict.reason,
+            provider_reference=verdict.evidence.provider_reference or "",
+            evidence=events.encode(verdict.evidence),
+            window_ms=self._topups.window_ms,
         )
 
     def _report(self, sale: Sale, reply: str, state: str) -> None:
@@ -219,4 +247,21 @@ def _outcome(sale: Sale, nonce: str, verdict: Finish) -> Outcome:
         reason=verdict.reason,
         provider_reference=verdict.evidence.provider_reference or "",
         evidence=pack(events.encode(verdict.evidence)),
+    )
+
+
+def _lost(sale: Sale, *, by: str) -> Restoring:
+    """Return a topup of which no more is known than that it was accepted."""
+    evidence = events.Evidence(by=by, raw="the streams lost its record")
+    return Restoring(
+        id=sale.topup_id,
+        request=events.decode_request(sale.entry.fields["body"]),
+        accepted_at_ms=sale.accepted_at_ms,
+        seq=0,
+        to=State.UNRESOLVED,
+        reason=Reason.STREAMS_LOST,
+        provider_reference="",
+        evidence=events.encode(evidence),
+        settled_at_ms=0,
+        window_ms=0,
     )

@@ -6,8 +6,9 @@ from typing import Final, TypeVar
 
 import structlog
 
-from shared.bus.messages import Begun, ItemFailed, Outcome, Parking, Terms, Work
+from shared.bus.messages import Begun, ItemFailed, Outcome, Parking, Restoring, Terms, Work
 from shared.bus.topups import Topups
+from shared.bus.trust import Trust
 from shared.contracts.errors import NotAccepted, NotDurable, NotKnown, TopupError
 from shared.runtime.batching import Batcher
 
@@ -30,7 +31,14 @@ class Steps:
     """The steps of a lane's topups; the functions know a nonce again, so each may be repeated."""
 
     def __init__(
-        self, topups: Topups, *, partition: int, provider: str, owner: str, terms: Terms
+        self,
+        topups: Topups,
+        trust: Trust,
+        *,
+        partition: int,
+        provider: str,
+        owner: str,
+        terms: Terms,
     ) -> None:
         async def begin(items: Sequence[Work]) -> list[Begun | ItemFailed]:
             return await topups.begin(partition, provider, items, owner=owner, terms=terms)
@@ -41,10 +49,14 @@ class Steps:
         async def park(items: Sequence[Parking]) -> list[tuple[str, int] | ItemFailed]:
             return await topups.park(partition, provider, items, terms=terms)
 
+        async def restore(items: Sequence[Restoring]) -> list[tuple[str, str] | ItemFailed]:
+            return await trust.restore(partition, provider, items)
+
         self._replicated = topups.replicas > 0
         self._begin = Batcher(begin)
         self._finish = Batcher(finish)
         self._park = Batcher(park)
+        self._restore = Batcher(restore)
 
     async def begin(self, work: Work) -> tuple[Begun, bool]:
         """Return what may be done, and whether the attempt is on all the disks it must be on.
@@ -67,6 +79,10 @@ class Steps:
     async def park(self, parking: Parking) -> tuple[str, int]:
         """Return the reply and the delay granted."""
         return await _until_known("park", self._park, parking)
+
+    async def restore(self, restoring: Restoring) -> tuple[str, str]:
+        """Return the reply and the state; for a topup whose record the server has lost."""
+        return await _until_known("restore", self._restore, restoring)
 
 
 async def _until_known(

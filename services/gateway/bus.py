@@ -14,7 +14,13 @@ from shared.bus.messages import Acceptance, Accepted, ItemFailed
 from shared.bus.records import LaneState, Record
 from shared.bus.topups import Topups
 from shared.contracts.catalogue import OFFERS
-from shared.contracts.errors import NotAccepted, NotKnown, Overloaded, PartitionsDiffer
+from shared.contracts.errors import (
+    NotAccepted,
+    NotKnown,
+    Overloaded,
+    PartitionsDiffer,
+    Unverified,
+)
 from shared.contracts.events import encode
 from shared.contracts.streams import partition_of
 from shared.runtime.batching import Batcher
@@ -88,9 +94,12 @@ class Bus:
 
         Raises:
             Unavailable: the streams do not answer, or the record cannot be read.
+            Unverified: they do, but what they have may be older than what was told already.
         """
         try:
             found = await self._looking[self._partition(customer_id)](topup_id)
+        except Unverified:
+            raise
         except (NotAccepted, NotKnown, Overloaded, RedisError) as error:
             raise Unavailable("The topup cannot be looked up right now; ask again") from error
         if isinstance(found, ItemFailed):

@@ -33,16 +33,18 @@ from services.gateway.rules import Order, read_order
 from services.gateway.topup_calls import ACCEPT, SHOW
 from services.gateway.waiting import Waiting
 from shared.bus.messages import Accepted
-from shared.contracts.errors import Overloaded
+from shared.contracts.errors import Overloaded, Unverified
 from shared.contracts.ids import mask_phone
 from shared.contracts.keys import READ, WRITE
 from shared.contracts.limits import BODY_BYTES_MAX
-from shared.contracts.peers import ApiKey, LimitVerdict
+from shared.contracts.peers import ApiKey, LimitVerdict, TopupRow
+from shared.contracts.states import SETTLED
 from shared.runtime.clock import Clock
 from shared.runtime.crashpoints import CrashPoint
 from shared.web.guard import BodyTooLarge, read_body
 
 REQUEST_S_MAX: Final = 5.0
+FIND_AGAIN_S: Final = 0.2
 
 log = structlog.get_logger()
 
@@ -169,24 +171,43 @@ class TopupRoutes:
                     return shown, True
                 seconds = max(until - self._clock.monotonic(), 0)
                 await asyncio.wait({ended}, timeout=seconds)
-            return await self._find(shown.customer_id, shown.topup_id) or shown, True
+            return await self._find_by(until, shown) or shown, True
         except (Overloaded, RedisError, OSError, Unavailable) as error:
             log.warning("not_waited", topup_id=shown.topup_id, problem=str(error))
             return shown, False
 
+    async def _find_by(self, until: float, shown: TopupReply) -> TopupReply | None:
+        """Find it, also where streams that have just come back are not believed yet."""
+        while True:
+            try:
+                return await self._find(shown.customer_id, shown.topup_id)
+            except Unavailable:
+                if self._clock.monotonic() + FIND_AGAIN_S >= until:
+                    raise
+            await asyncio.sleep(FIND_AGAIN_S)
+
     async def _find(self, customer_id: str, topup_id: str) -> TopupReply | None:
         """Return the topup from its record, else from the ledger; None for another customer's."""
-        record = await self._bus.look(customer_id, topup_id)
+        try:
+            record = await self._bus.look(customer_id, topup_id)
+        except Unverified as error:  # what it says may be older than what we have told
+            booked = await self._booked(customer_id, topup_id)
+            if booked is not None and booked.status in SETTLED:
+                return replies.of_row(booked)
+            raise _not_now() from error
         if record is not None:
             if record.request.customer_id != customer_id:
                 return None
             lane_open = await self._bus.lane_open(customer_id, record.lane)
             return replies.of_record(record, lane_open=lane_open)
-        try:
-            row = await self._ledger.topup(topup_id, customer_id=customer_id)
-        except PeerSilent as error:
-            raise Unavailable("The topup cannot be looked up right now; ask again") from error
+        row = await self._booked(customer_id, topup_id)
         return None if row is None else replies.of_row(row)
+
+    async def _booked(self, customer_id: str, topup_id: str) -> TopupRow | None:
+        try:
+            return await self._ledger.topup(topup_id, customer_id=customer_id)
+        except PeerSilent as error:
+            raise _not_now() from error
 
 
 def limit_headers(verdict: LimitVerdict, limit: int) -> dict[str, str]:
@@ -211,6 +232,10 @@ async def _json_body(asked: Asked) -> bytes:
         )
     except BodyTooLarge:
         raise TooLarge(f"The body is larger than {BODY_BYTES_MAX} bytes") from None
+
+
+def _not_now() -> Unavailable:
+    return Unavailable("The topup cannot be looked up right now; ask again")
 
 
 def _accepted_unseen(topup_id: str) -> MaybeAccepted:

@@ -16,10 +16,12 @@ from services.ledger.migrations import applied, missing, shipped
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import Past
 from services.ledger.upkeep import Upkeep
+from services.ledger.watch import Watch
 from services.ledger.worker import Bookkeeper
 from shared.bus.beats import Heart
 from shared.bus.reader import GroupReader
 from shared.bus.topups import Topups
+from shared.bus.trust import Trust
 from shared.contracts.catalogue import OFFERS
 from shared.contracts.errors import TopupError
 from shared.contracts.streams import LEDGER_GROUP
@@ -63,6 +65,12 @@ class Ledger:
             self._bookkeeper(partition, instance, clock, crash) for partition in range(partitions)
         ]
         self._upkeep = self._timers(retention_ms=settings.stream_retention_ms)
+        self._watch = Watch(
+            self._topups,
+            Trust(self._client, self._topups),
+            self._database,
+            providers=list(OFFERS),
+        )
         self._heart = Heart(
             self._client,
             instance,
@@ -81,7 +89,7 @@ class Ledger:
         self.health = self._health(instance, clock)
 
     async def open(self) -> None:
-        """Wait for both servers, check the schema, make the streams, beat, then read.
+        """Wait for both servers, check the schema, compare the streams with it, beat, then read.
 
         Raises:
             SchemaBehind: migrations are missing.
@@ -95,6 +103,7 @@ class Ledger:
             asyncio.create_task(self._database.watch()),
         ]
         self._working = [
+            asyncio.create_task(self._watch.run(self._draining)),
             asyncio.create_task(self._upkeep.run(self._draining)),
             *(asyncio.create_task(bookkeeper.run()) for bookkeeper in self._bookkeepers),
         ]
@@ -159,6 +168,7 @@ class Ledger:
     async def _prepare(self) -> None:
         for provider in OFFERS:
             await self._topups.prepare(provider)
+        await self._watch.look(compare=True)
         await self._heart.beat()
 
     async def _check_database(self) -> Condition:

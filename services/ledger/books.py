@@ -10,6 +10,7 @@ from services.ledger.database import Connection
 from services.ledger.entries import Outcome, Request, plain
 from services.ledger.queries import queries
 from services.ledger.rules import HOLD, POSTINGS, Sums, sums_of
+from shared.bus.records import place
 from shared.contracts.states import State
 
 LOCK_KEY: Final = 0x746F707570  # any number that only ledgers use
@@ -42,15 +43,18 @@ class Books:
         requests: Sequence[Request],
         outcomes: Sequence[Outcome],
         *,
+        reached: Mapping[str, str] | None = None,
         before_commit: Callable[[], None] = lambda: None,
     ) -> Booked:
         """Book what is not booked yet; durable when it returns.
+
+        `reached` is the highest entry id of the batch, by stream.
 
         Raises:
             psycopg.Error: nothing of it is booked, or, where the commit's answer is lost, all.
         """
         async with self._database.connection() as connection, connection.transaction():
-            booked = await _Batch(connection).book(requests, outcomes)
+            booked = await _Batch(connection).book(requests, outcomes, reached or {})
             before_commit()
         return booked
 
@@ -73,7 +77,9 @@ class _Batch:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def book(self, requests: Sequence[Request], outcomes: Sequence[Outcome]) -> Booked:
+    async def book(
+        self, requests: Sequence[Request], outcomes: Sequence[Outcome], reached: Mapping[str, str]
+    ) -> Booked:
         alone = any(outcome.seq > 1 for outcome in outcomes)
         await self._run("queue_behind", alone=alone, key=LOCK_KEY)
         every = [*requests, *(outcome.request for outcome in outcomes)]
@@ -95,7 +101,7 @@ class _Batch:
             if booked[one.request.topup_id] != one.request.digest
         ]
         new_aside = await self._set_aside(aside)
-        await self._add_totals(sums_of(new_requests, new_outcomes))
+        await self._add_totals(sums_of(new_requests, new_outcomes), reached)
         return Booked(len(new_requests), len(new_outcomes), new_aside)
 
     async def unknown_requests(self, requests: Sequence[Request]) -> list[Request]:
@@ -217,8 +223,9 @@ class _Batch:
         )
         return len(new)
 
-    async def _add_totals(self, sums: Sums) -> None:
-        if sums:
+    async def _add_totals(self, sums: Sums, reached: Mapping[str, str]) -> None:
+        if sums or reached:
+            places = [place(entry) for entry in reached.values()]
             await self._run(
                 "add_totals",
                 quarter_ms=[total.quarter_ms for total in sums],
@@ -226,6 +233,9 @@ class _Batch:
                 currency=[total.currency for total in sums],
                 transactions=[transactions for transactions, _ in sums.values()],
                 amount_minor=[amount_minor for _, amount_minor in sums.values()],
+                stream=list(reached),
+                entry_ms=[milliseconds for milliseconds, _ in places],
+                entry_seq=[sequence for _, sequence in places],
             )
 
     async def _by_id(self, query: str, topup_ids: Iterable[str]) -> list[Any]:

@@ -40,3 +40,8 @@ CLAIMED: Final = Counter(
 TRIMMED: Final = Counter(
     "topup_ledger_trimmed_entries_total", "Entries dropped from the streams after the retention."
 )
+VERIFIED: Final = Gauge(
+    "topup_streams_verified",
+    "1 while the partition is known to have all that is in the books, else 0: nothing starts.",
+    ["partition"],
+)

@@ -87,7 +87,19 @@ SELECT * FROM unnest(%(topup_id)b::uuid[], %(seq)b::smallint[], %(digest)b::byte
 ON CONFLICT DO NOTHING
 RETURNING seq;
 
--- add_totals: what this transaction has booked is added; the rows in one order for all.
+-- add_totals: what this transaction has booked is added; and how far each stream is booked by it.
+--   The last statement of a batch: these few rows are locked for no longer than its commit takes,
+--   and in one order for all.
+WITH reached AS (
+    INSERT INTO positions (stream, entry_ms, entry_seq)
+    SELECT stream, entry_ms, entry_seq
+    FROM unnest(%(stream)s::text[], %(entry_ms)s::bigint[], %(entry_seq)s::bigint[])
+        AS given (stream, entry_ms, entry_seq)
+    ORDER BY stream
+    ON CONFLICT (stream) DO UPDATE
+    SET entry_ms = excluded.entry_ms, entry_seq = excluded.entry_seq
+    WHERE (positions.entry_ms, positions.entry_seq) < (excluded.entry_ms, excluded.entry_seq)
+)
 INSERT INTO totals (quarter, kind, currency, transactions, amount_minor)
 SELECT 'epoch'::timestamptz + quarter_ms * interval '1 ms' AS quarter, kind, currency,
        transactions, amount_minor

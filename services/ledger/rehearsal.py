@@ -20,6 +20,7 @@ _KEYS: Final = {
     "postings": "topup_id, seq, line",
     "set_aside": "topup_id, seq, digest",
     "totals": "quarter, kind, currency",
+    "positions": "stream",
 }
 """Of each copy; the indexes for lists are left out."""
 

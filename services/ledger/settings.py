@@ -5,7 +5,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from shared.runtime.replica import Partitions, Port, RedisUrl, Replicas, ReplicaSettings
+from shared.runtime.replica import (
+    Partitions,
+    Port,
+    RedisUrl,
+    Replicas,
+    ReplicaSettings,
+    environment_name,
+)
 
 DatabaseUrl = Annotated[
     str,
@@ -16,6 +23,7 @@ DatabaseUrl = Annotated[
     ),
 ]
 PoolSize = Annotated[int, msgspec.Meta(ge=2, le=1_000, examples=[100])]
+WindowMs = Annotated[int, msgspec.Meta(ge=1_000, examples=["7d"])]
 RetentionMs = Annotated[int, msgspec.Meta(ge=60_000, examples=["7d"])]
 
 
@@ -31,6 +39,12 @@ class SeedSettings(msgspec.Struct, frozen=True, rename="upper"):
 
     database_url: DatabaseUrl
     redis_url: RedisUrl
+
+
+class ReconcileSettings(msgspec.Struct, frozen=True, rename=environment_name):
+    """For how long the gateways keep an idempotency key after its topup has ended."""
+
+    idempotency_window_ms: WindowMs = 604_800_000
 
 
 class LedgerSettings(ReplicaSettings, frozen=True, kw_only=True):

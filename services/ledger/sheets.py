@@ -9,6 +9,7 @@ from psycopg import errors
 
 from services.ledger.entries import Outcome, Request, Unreadable, read_outcome, read_request
 from shared.bus.reader import Entry
+from shared.bus.records import place
 from shared.contracts.streams import brings_outcomes
 
 UNBOOKABLE: Final = (
@@ -21,8 +22,12 @@ UNBOOKABLE: Final = (
 
 
 class Sheet(msgspec.Struct):
-    """A batch as the books take it, and what nobody can read with the reasons."""
+    """A batch as the books take it, and what nobody can read with the reasons.
 
+    `reached` is the highest entry id of each stream.
+    """
+
+    reached: dict[str, str] = {}
     requests: list[Request] = []
     outcomes: list[Outcome] = []
     unreadable: list[tuple[Entry, str]] = []
@@ -32,6 +37,8 @@ def read_sheet(entries: Iterable[Entry]) -> Sheet:
     """Return what the entries say; an entry is told by the stream that it lies on."""
     sheet = Sheet()
     for entry in entries:
+        before = sheet.reached.get(entry.stream, entry.id)
+        sheet.reached[entry.stream] = max(before, entry.id, key=place)
         try:
             if brings_outcomes(entry.stream):
                 sheet.outcomes.append(read_outcome(entry.id, entry.fields))

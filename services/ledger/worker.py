@@ -161,6 +161,7 @@ class Bookkeeper:
                 return await self._books.book(
                     sheet.requests,
                     sheet.outcomes,
+                    reached=sheet.reached,
                     before_commit=lambda: self._crash("ledger.before_commit"),
                 )
         raise AssertionError("it returns or raises")

@@ -19,7 +19,15 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.bus import functions
-from shared.contracts.errors import NotAccepted, NotDurable, NotKnown, PartitionsDiffer
+from shared.bus.messages import ItemFailed
+from shared.bus.records import text
+from shared.contracts.errors import (
+    NotAccepted,
+    NotDurable,
+    NotKnown,
+    PartitionsDiffer,
+    Unverified,
+)
 from shared.runtime.redis import Client
 
 WAITS_MS: Final = (5, 20, 2_000)
@@ -89,21 +97,29 @@ def on_all_disks(kept: Any, replicas: int) -> None:  # noqa: ANN401 - what WAITA
         raise NotDurable(f"on {local} own disk and {remote} of {replicas} replicas")
 
 
+def failed_item(reply: Sequence[Any]) -> ItemFailed | None:
+    """Return what one item of a batch failed of, if it did."""
+    status = text(reply[0])
+    return ItemFailed(status.removeprefix("error:")) if status.startswith("error:") else None
+
+
 def _unanswered(error: Exception) -> NotKnown | NotAccepted:
     """Tell a command that was never sent from one whose answer is lost."""
-    text = str(error)
+    said = str(error)
     if isinstance(error, RedisConnectionError) and (
-        "connecting to" in text or "No connection available" in text
+        "connecting to" in said or "No connection available" in said
     ):
-        return NotAccepted(text)
-    return NotKnown(text or type(error).__name__)
+        return NotAccepted(said)
+    return NotKnown(said or type(error).__name__)
 
 
 def _refused(error: ResponseError) -> PartitionsDiffer | NotAccepted | NotKnown:
     """Tell a refusal from what we have no name for: that may have been done."""
-    text = str(error)
-    if text.startswith("PARTITIONS"):
-        return PartitionsDiffer(f"the streams were {text.removeprefix('PARTITIONS ')}")
-    if text.split(" ", 1)[0] in _REFUSALS:
-        return NotAccepted(text)
-    return NotKnown(text)
+    said = str(error)
+    if said.startswith("PARTITIONS"):
+        return PartitionsDiffer(f"the streams were {said.removeprefix('PARTITIONS ')}")
+    if said.startswith("UNVERIFIED"):
+        return Unverified(f"the streams are {said.removeprefix('UNVERIFIED ')}")
+    if said.split(" ", 1)[0] in _REFUSALS:
+        return NotAccepted(said)
+    return NotKnown(said)

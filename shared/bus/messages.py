@@ -2,6 +2,7 @@
 
 import msgspec
 
+from shared.contracts.events import TopupRequested
 from shared.contracts.states import State
 
 
@@ -77,3 +78,21 @@ class Parking(msgspec.Struct, frozen=True, kw_only=True):
     delay_ms: int
     why: str  # no, not_sent, unknown, not_found, hold
     reason: str
+
+
+class Restoring(msgspec.Struct, frozen=True, kw_only=True):
+    """A topup whose record is lost, or older than what is known of it.
+
+    `seq` is the number of the outcome that is in the books; 0: none is, and this one is published.
+    """
+
+    id: str
+    request: TopupRequested
+    accepted_at_ms: int
+    seq: int
+    to: State
+    reason: str
+    provider_reference: str
+    evidence: bytes
+    settled_at_ms: int
+    window_ms: int

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from shared.bus.messages import ItemFailed
 from shared.contracts.errors import TopupError
 from shared.contracts.events import TopupRequested, decode_request
 from shared.contracts.states import Reason, State
@@ -110,6 +111,14 @@ def _record(topup_id: str, flat: Sequence[bytes]) -> Record:
         deliver_before_ms=whole(found.get(b"deliver_before")),
         first_send_at_ms=whole(found.get(b"first_send_at")),
     )
+
+
+def read_or_fail(topup_id: str, flat: Sequence[bytes]) -> Record | ItemFailed | None:
+    """Return the record, or what is wrong with it: of a batch it fails alone."""
+    try:
+        return read_record(topup_id, flat)
+    except UnreadableRecord as problem:
+        return ItemFailed(str(problem))
 
 
 def text(value: bytes) -> str:

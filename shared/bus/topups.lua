@@ -1,5 +1,5 @@
 #!lua name=topups1
--- minor 5
+-- minor 6
 -- The life of a topup: every step that changes its record, its stream entries or its lane.
 --
 -- KEYS of every function, unless it says otherwise:
@@ -23,6 +23,10 @@ local NUMBERS = { 'v', 'at', 'deliver_before', 'lease_until', 'attempt', 'first_
   'quarantine', 'quarantine_until', 'seq' }
 local DEFINITE_NO = { no = true, not_sent = true, hold = true }
 
+-- Which generation of which partition (by its meta key) the ledger has found to be what the books
+-- know. In memory alone: a server that comes back, with whatever it has on disk, has none.
+local trusted = {}
+
 local function now_ms()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
@@ -30,6 +34,20 @@ end
 
 local function text(ms)
   return string.format('%.0f', ms)
+end
+
+local function as_map(flat)
+  local map = {}
+  for at = 1, #flat, 2 do map[flat[at]] = flat[at + 1] end
+  return map
+end
+
+-- Is entry id a before entry id b?
+local function older(a, b)
+  local a_ms, a_seq = string.match(a, '^(%d+)-(%d+)$')
+  local b_ms, b_seq = string.match(b, '^(%d+)-(%d+)$')
+  if a_ms ~= b_ms then return tonumber(a_ms) < tonumber(b_ms) end
+  return tonumber(a_seq) < tonumber(b_seq)
 end
 
 -- One call's view of its keys, its time and the counters it will change.
@@ -106,14 +124,12 @@ end
 
 local function is_final(state) return state == 'succeeded' or state == 'failed' end
 
-local function settle(c, i, id, r, to, reason, reference, evidence, window)
-  local seq = r.seq + 1
-  redis.call('XADD', c.outcomes, '*', 'id', id, 'seq', seq, 'state', to, 'body', r.body,
-    'at', text(r.at), 'reason', reason, 'evidence', evidence)
+-- The end of a topup in its record, with its outcome number `seq`.
+local function close(c, i, id, r, seq, to, reason, reference, window, at)
   acknowledge(c, r.entry)
   redis.call('ZREM', c.waiting, id)
   redis.call('HDEL', record_key(c, i), 'entry', 'owner', 'mode', 'lease_until', 'reason', 'ref')
-  redis.call('HSET', record_key(c, i), 'seq', seq, 'end', text(c.now))
+  redis.call('HSET', record_key(c, i), 'seq', seq, 'end', at)
   if reason ~= '' then redis.call('HSET', record_key(c, i), 'reason', reason) end
   if reference ~= '' then redis.call('HSET', record_key(c, i), 'ref', reference) end
   move(c, i, r, to)
@@ -126,6 +142,13 @@ local function settle(c, i, id, r, to, reason, reference, evidence, window)
     redis.call('PERSIST', record_key(c, i))
     redis.call('PERSIST', key_record_key(c, i))
   end
+end
+
+local function settle(c, i, id, r, to, reason, reference, evidence, window)
+  local seq = r.seq + 1
+  redis.call('XADD', c.outcomes, '*', 'id', id, 'seq', seq, 'state', to, 'body', r.body,
+    'at', text(r.at), 'reason', reason, 'evidence', evidence)
+  close(c, i, id, r, seq, to, reason, reference, window, text(c.now))
 end
 
 -- The send of `r.nonce` may have paid: it is in doubt from now on, once.
@@ -195,10 +218,21 @@ end
 
 -- ---- accept --------------------------------------------------------------------------------
 
-local function check_partitions(c, partitions)
-  local made = redis.call('HGET', c.meta, 'partitions')
+local function differ(made, partitions)
   if made and made ~= partitions then
     return redis.error_reply('PARTITIONS made with ' .. made .. ', not ' .. partitions)
+  end
+  return nil
+end
+
+-- May topups go on here? Not with another number of partitions, and not before the ledger has
+-- compared what this life of this server has with the books: it may lack what was paid since.
+local function refusal(meta, partitions)
+  local made, generation = unpack(redis.call('HMGET', meta, 'partitions', 'generation'))
+  local refused = partitions and differ(made, partitions)
+  if refused then return refused end
+  if not generation or trusted[meta] ~= generation then
+    return redis.error_reply('UNVERIFIED not compared with the books')
   end
   return nil
 end
@@ -220,7 +254,7 @@ end
 -- prepare: make a lane's streams with all their groups.  KEYS common  ARGV partitions  reply OK
 local function prepare(keys, args)
   local c = context(keys, 0)
-  local refused = check_partitions(c, args[1])
+  local refused = differ(redis.call('HGET', c.meta, 'partitions'), args[1])
   if refused then return refused end
   make_streams(c)
   return redis.status_reply('OK')
@@ -243,7 +277,7 @@ end
 -- reply { accepted, id, accepted_at } | { replayed|mismatch, id, '' }
 local function accept(keys, args)
   local c = context(keys, (#args - 2) / 4)
-  local refused = check_partitions(c, args[1])
+  local refused = refusal(c.meta, args[1])
   if refused then return refused end
   redis.call('HSETNX', c.meta, 'partitions', args[1])
   redis.call('HSETNX', c.meta, 'format', VERSION)
@@ -301,7 +335,7 @@ end
 --     | { settled } | { duplicate } | { expired } | { unresolved } | { lost } | { newer }
 local function begin(keys, args)
   local c = context(keys, (#args - 7) / 3)
-  local refused = check_partitions(c, args[1])
+  local refused = refusal(c.meta, args[1])
   if refused then return refused end
   local owner, kind, window = args[2], args[3], args[7]
   local lease, quarantine, dedupe_window = tonumber(args[4]), tonumber(args[5]), tonumber(args[6])
@@ -447,6 +481,8 @@ end
 -- ARGV window_ms n x id     reply { woken|held|expired|no }
 local function wake(keys, args)
   local c = context(keys, #args - 1)
+  local refused = refusal(c.meta)
+  if refused then return refused end
   local lane = own_lane(c)
   local open, probes = lane.state == 'open', passable(lane, c.now) and 1 or 0
   return each(c, function(i)
@@ -474,6 +510,8 @@ end
 -- ARGV window_ms n x id     reply { expired|open|kept|closed }, kept: what is in doubt never expires
 local function expire(keys, args)
   local c = context(keys, #args - 1)
+  local refused = refusal(c.meta)
+  if refused then return refused end
   return each(c, function(i)
     local r = read(c, i)
     if not r or r.v > VERSION or is_final(r.state) or r.state == 'unresolved' then return { 'closed' } end
@@ -489,6 +527,8 @@ end
 -- reply { ok, state } | { too_soon, quarantine_until } | { <state> }
 local function resolve(keys, args)
   local c = context(keys, 1)
+  local refused = refusal(c.meta)
+  if refused then return refused end
   local window, id, to, asked_at, reference, evidence = unpack(args)
   return each(c, function(i)
     local r = read(c, i)
@@ -522,6 +562,8 @@ end
 -- reply { failed|unresolved|settled|duplicate|lost|newer }
 local function bury(keys, args)
   local c = context(keys, (#args - 1) / 4)
+  local refused = refusal(c.meta)
+  if refused then return refused end
   return each(c, function(i)
     local id, entry, reason, payload = unpack(args, 2 + 4 * (i - 1), 5 + 4 * (i - 1))
     local fine, r = pcall(read, c, i)
@@ -540,12 +582,6 @@ local function bury(keys, args)
 end
 
 -- ---- upkeep --------------------------------------------------------------------------------
-
-local function as_map(flat)
-  local map = {}
-  for at = 1, #flat, 2 do map[flat[at]] = flat[at + 1] end
-  return map
-end
 
 -- claim: take the entries of the silent, and forget those of them who have none.
 -- KEYS stream alive  ARGV group me n     reply the entries, as XCLAIM gives them
@@ -587,12 +623,6 @@ local function trim(keys, args)
   for at = 2, #args do
     if not groups[args[at]] then return -1 end
   end
-  local function older(a, b)
-    local a_ms, a_seq = string.match(a, '^(%d+)-(%d+)$')
-    local b_ms, b_seq = string.match(b, '^(%d+)-(%d+)$')
-    if a_ms ~= b_ms then return tonumber(a_ms) < tonumber(b_ms) end
-    return tonumber(a_seq) < tonumber(b_seq)
-  end
   local floor = text(now_ms() - tonumber(args[1])) .. '-0'
   for name, group in pairs(groups) do
     local oldest = redis.call('XPENDING', keys[1], name)[2] or group['last-delivered-id']
@@ -601,11 +631,104 @@ local function trim(keys, args)
   return redis.call('XTRIM', keys[1], 'MINID', floor)
 end
 
--- look: records as they are.  KEYS n records     reply n x flat field list
+-- look: records as they are.  KEYS meta n records     reply n x flat field list
 local function look(keys)
+  local refused = refusal(keys[1])
+  if refused then return refused end
   local records = {}
-  for i, key in ipairs(keys) do records[i] = redis.call('HGETALL', key) end
+  for i = 2, #keys do records[i - 1] = redis.call('HGETALL', keys[i]) end
   return records
+end
+
+-- ---- loss ----------------------------------------------------------------------------------
+
+local function last_id(stream)
+  if redis.call('EXISTS', stream) == 0 then return '0-0' end
+  return as_map(redis.call('XINFO', 'STREAM', stream))['last-generated-id']
+end
+
+-- found: give a partition that has none a generation.  KEYS meta  ARGV generation  reply its own
+local function found(keys, args)
+  redis.call('HSETNX', keys[1], 'generation', args[1])
+  return redis.call('HGET', keys[1], 'generation')
+end
+
+-- vouch: let topups go on if this partition has all that the books know of.
+-- KEYS meta n streams  ARGV generation n x entry_id     reply { verified } | { lost, key, what it has }
+local function vouch(keys, args)
+  trusted[keys[1]] = nil
+  local generation = redis.call('HGET', keys[1], 'generation')
+  if generation ~= args[1] then return { 'lost', keys[1], generation or 'nothing' } end
+  for i = 2, #keys do
+    local last = last_id(keys[i])
+    if older(last, args[i]) then return { 'lost', keys[i], last } end
+  end
+  trusted[keys[1]] = generation
+  return { 'verified' }
+end
+
+-- verified: does the ledger vouch for this partition?  KEYS meta     reply 1|0
+local function verified(keys)
+  local generation = redis.call('HGET', keys[1], 'generation')
+  return generation and trusted[keys[1]] == generation and 1 or 0
+end
+
+-- renew: a new generation for a partition that was reconciled; no entry id is given a second time.
+-- KEYS meta n streams  ARGV generation partitions n x entry_id
+local function renew(keys, args)
+  for i = 2, #keys do
+    if older(last_id(keys[i]), args[i + 1]) then redis.call('XSETID', keys[i], args[i + 1]) end
+  end
+  redis.call('HSET', keys[1], 'generation', args[1], 'partitions', args[2], 'format', VERSION)
+  return redis.status_reply('OK')
+end
+
+-- May a record in this state be brought to that one? What is booked is; else a doubt may only be
+-- settled by a positive.
+local function leads_on(from, to, booked)
+  if is_final(from) then return false end
+  return from ~= 'unresolved' or to == 'succeeded' or (booked and to == 'failed')
+end
+
+-- restore: bring a topup whose record is lost, or older, to where the books have it; or, with seq 0,
+-- to an end that is not in the books, which is published.
+-- ARGV quarantine_ms n x (id fingerprint key_hash|'' body accepted_at seq state reason
+--      provider_reference evidence settled_at window_ms)
+-- reply { restored|kept|differs|newer, state }
+local function restore(keys, args)
+  local c, quarantine = context(keys, (#args - 1) / 12), tonumber(args[1])
+  make_streams(c)
+  return each(c, function(i)
+    local id, print, key, body, at, seq, to, reason, reference, evidence, settled_at, window =
+      unpack(args, 2 + 12 * (i - 1), 13 + 12 * (i - 1))
+    local r, booked = read(c, i), tonumber(seq) > 0
+    if r and r.v > VERSION then return { 'newer', '' } end
+    if r and not leads_on(r.state, to, booked) then
+      return { booked and is_final(to) and r.state ~= to and 'differs' or 'kept', r.state }
+    end
+    if not r then
+      r = { state = '', seq = 0, body = body, at = tonumber(at), entry = '', quarantine_until = 0 }
+      redis.call('HSET', record_key(c, i), 'v', VERSION, 'lane', c.provider, 'body', body,
+        'at', at, 'seq', 0)
+      count(c, 'accepted', 1)
+    elseif to == 'failed' and not booked then
+      to = 'unresolved' -- whoever says so cannot know what else was sent
+    end
+    if key ~= '' and not redis.call('SET', key_record_key(c, i), id .. ' ' .. print, 'NX')
+        and redis.call('GET', key_record_key(c, i)) ~= id .. ' ' .. print then
+      c.keys[COMMON + c.n + i] = record_key(c, i) -- the key is another topup's by now: let it be
+    end
+    if to == 'unresolved' then
+      redis.call('HSET', record_key(c, i), 'doubt', 'many', 'quarantine_until',
+        text(math.max(r.quarantine_until, c.now + quarantine)))
+    end
+    if booked then
+      close(c, i, id, r, seq, to, reason, reference, window, settled_at)
+    else
+      settle(c, i, id, r, to, reason, reference, evidence, window)
+    end
+    return { 'restored', to }
+  end)
 end
 
 local function register(name, callback, flags)
@@ -627,3 +750,8 @@ register('bury', bury, { 'allow-oom' })
 register('claim', claim, {})
 register('trim', trim, { 'allow-oom' })
 register('look', look, { 'no-writes' })
+register('found', found, { 'allow-oom' })
+register('vouch', vouch, { 'allow-oom' })
+register('verified', verified, { 'no-writes' })
+register('renew', renew, { 'allow-oom' })
+register('restore', restore, { 'allow-oom' })

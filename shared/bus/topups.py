@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from shared.bus import functions
-from shared.bus.calls import Caller
+from shared.bus.calls import Caller, failed_item
 from shared.bus.messages import (
     Acceptance,
     Accepted,
@@ -17,7 +17,7 @@ from shared.bus.messages import (
     Terms,
     Work,
 )
-from shared.bus.records import LaneState, Record, UnreadableRecord, place, read_record, text, whole
+from shared.bus.records import LaneState, Record, place, read_or_fail, text, whole
 from shared.contracts.events import key_hash_in
 from shared.contracts.limits import DEAD_RETENTION_MS
 from shared.contracts.states import State
@@ -36,7 +36,7 @@ class Topups:
     ) -> None:
         self._client = client
         self._partitions = partitions
-        self._window_ms = window_ms
+        self.window_ms = window_ms
         self._caller = Caller(client, replicas=replicas)
         self.replicas = replicas
         self.keys = [PartitionKeys(partition) for partition in range(partitions)]
@@ -53,7 +53,7 @@ class Topups:
         await functions.load(self._client)
         for partition in range(self._partitions):
             await self._caller.call(
-                "prepare", self._common(partition, provider), [self._partitions]
+                "prepare", self.keys[partition].common(provider), [self._partitions]
             )
 
     async def accept(
@@ -67,17 +67,19 @@ class Topups:
         """Put topups on the lane, each once; durable when it returns.
 
         Raises:
-            NotAccepted: the server refused; surely nothing was done.
+            NotAccepted, Unverified: the server refused; surely nothing was done.
             NotKnown: no answer; repeat with the same ids.
             PartitionsDiffer: see `prepare`.
         """
-        keys = self._with_records(partition, provider, [(item.id, item.key_hash) for item in items])
+        keys = self.keys[partition].with_records(
+            provider, [(item.id, item.key_hash) for item in items]
+        )
         args: list[Any] = [self._partitions, deliver_before_ms]
         for item in items:
             args += (item.id, item.fingerprint, item.key_hash, item.body)
         replies = await self._caller.call("accept", keys, args, durable=True)
         return [
-            _failed(reply) or Accepted(text(reply[0]), text(reply[1]), whole(reply[2]))
+            failed_item(reply) or Accepted(text(reply[0]), text(reply[1]), whole(reply[2]))
             for reply in replies
         ]
 
@@ -85,16 +87,18 @@ class Topups:
         self, partition: int, provider: str, items: Sequence[Work], *, owner: str, terms: Terms
     ) -> list[Begun | ItemFailed]:
         """Write attempts down before any money moves; raises as `accept` does."""
-        keys = self._with_records(partition, provider, [(item.id, item.key_hash) for item in items])
+        keys = self.keys[partition].with_records(
+            provider, [(item.id, item.key_hash) for item in items]
+        )
         args: list[Any] = [
             self._partitions, owner, terms.kind, terms.lease_ms, terms.quarantine_ms,
-            terms.dedupe_window_ms, self._window_ms,
+            terms.dedupe_window_ms, self.window_ms,
         ]  # fmt: skip
         for item in items:
             args += (item.id, item.entry, item.nonce)
         replies = await self._caller.call("begin", keys, args, durable=True)
         return [
-            _failed(reply) or Begun(text(reply[0]), *(int(number) for number in reply[1:]))
+            failed_item(reply) or Begun(text(reply[0]), *(int(number) for number in reply[1:]))
             for reply in replies
         ]
 
@@ -102,26 +106,30 @@ class Topups:
         self, partition: int, provider: str, items: Sequence[Outcome], *, terms: Terms
     ) -> list[tuple[str, str] | ItemFailed]:
         """Settle topups; return for each the reply and the state it is in. Raises as `accept`."""
-        keys = self._with_records(partition, provider, [(item.id, item.key_hash) for item in items])
-        args: list[Any] = [self._window_ms, int(terms.refusal_covers), terms.hold_ms]
+        keys = self.keys[partition].with_records(
+            provider, [(item.id, item.key_hash) for item in items]
+        )
+        args: list[Any] = [self.window_ms, int(terms.refusal_covers), terms.hold_ms]
         for item in items:
             args += (
                 item.id, item.nonce, item.to.value, item.reason, item.provider_reference,
                 item.evidence,
             )  # fmt: skip
         replies = await self._caller.call("finish", keys, args, durable=True)
-        return [_failed(reply) or (text(reply[0]), text(reply[1])) for reply in replies]
+        return [failed_item(reply) or (text(reply[0]), text(reply[1])) for reply in replies]
 
     async def park(
         self, partition: int, provider: str, items: Sequence[Parking], *, terms: Terms
     ) -> list[tuple[str, int] | ItemFailed]:
         """Put attempts aside; return the reply and the delay granted. Raises as `accept`."""
-        keys = self._with_records(partition, provider, [(item.id, item.key_hash) for item in items])
+        keys = self.keys[partition].with_records(
+            provider, [(item.id, item.key_hash) for item in items]
+        )
         args: list[Any] = [terms.quarantine_ms, terms.hold_ms]
         for item in items:
             args += (item.id, item.nonce, item.delay_ms, item.why, item.reason)
         replies = await self._caller.call("park", keys, args, durable=True)
-        return [_failed(reply) or (text(reply[0]), int(reply[1])) for reply in replies]
+        return [failed_item(reply) or (text(reply[0]), int(reply[1])) for reply in replies]
 
     async def now_ms(self) -> int:
         """Return the server's clock, by which all deadlines run."""
@@ -175,10 +183,10 @@ class Topups:
         payload: bytes,
     ) -> str:
         """End what code can't handle, with a copy for people; return the state it is in now."""
-        keys = self._with_records(partition, provider, [(topup_id, key_hash)])
-        args = [self._window_ms, topup_id, entry, reason, payload]
+        keys = self.keys[partition].with_records(provider, [(topup_id, key_hash)])
+        args = [self.window_ms, topup_id, entry, reason, payload]
         reply = (await self._caller.call("bury", keys, args, durable=True))[0]
-        failed = _failed(reply)
+        failed = failed_item(reply)
         return failed.text if failed else text(reply[0])
 
     async def resolve(
@@ -192,9 +200,11 @@ class Topups:
         evidence: bytes,
     ) -> tuple[str, str]:
         """Settle an unresolved topup on evidence; return the reply and its detail."""
-        keys = self._with_records(partition, record.lane, [(record.id, record.request.key_hash)])
+        keys = self.keys[partition].with_records(
+            record.lane, [(record.id, record.request.key_hash)]
+        )
         args = [
-            self._window_ms, record.id, to.value, asked_at_ms, provider_reference, evidence
+            self.window_ms, record.id, to.value, asked_at_ms, provider_reference, evidence
         ]  # fmt: skip
         reply = await self._caller.call("resolve", keys, args, durable=True)
         return text(reply[0]), text(reply[1]) if len(reply) > 1 else ""
@@ -206,9 +216,14 @@ class Topups:
 
         Raises as `accept` does.
         """
-        keys = [self.keys[partition].record(topup_id) for topup_id in ids]
+        names = self.keys[partition]
+        keys = [names.meta, *(names.record(topup_id) for topup_id in ids)]
         rows = await self._caller.call("look", keys, [])
-        return [_read(topup_id, row) for topup_id, row in zip(ids, rows, strict=True)]
+        return [read_or_fail(topup_id, row) for topup_id, row in zip(ids, rows, strict=True)]
+
+    async def verified(self, partition: int) -> bool:
+        """Tell whether a ledger vouches that the partition has all that is in the books."""
+        return bool(await self._caller.call("verified", [self.keys[partition].meta], []))
 
     async def counters(self, partition: int) -> dict[str, int]:
         """Return the partition's counters; those of one lane are named `<state>:<PROVIDER>`."""
@@ -253,22 +268,6 @@ class Topups:
 
     # -- how a call is made ------------------------------------------------------------------
 
-    def _common(self, partition: int, provider: str) -> list[str]:
-        names = self.keys[partition]
-        return [
-            names.requests(provider), names.outcomes, names.waiting, names.alive, names.counters,
-            names.meta, names.lanes, names.dead,
-        ]  # fmt: skip
-
-    def _with_records(
-        self, partition: int, provider: str, items: Sequence[tuple[str, str]]
-    ) -> list[str]:
-        names = self.keys[partition]
-        keys = self._common(partition, provider)
-        keys += [names.record(topup_id) for topup_id, _ in items]
-        keys += [names.key(key) if key else names.record(topup_id) for topup_id, key in items]
-        return keys
-
     async def _by_lane(
         self, partition: int, ids: Sequence[bytes]
     ) -> dict[str, list[tuple[str, str]]]:
@@ -286,21 +285,9 @@ class Topups:
     async def _each(
         self, function: str, partition: int, provider: str, items: Sequence[tuple[str, str]]
     ) -> list[str]:
-        keys = self._with_records(partition, provider, items)
-        args = [self._window_ms, *(topup_id for topup_id, _ in items)]
+        keys = self.keys[partition].with_records(provider, items)
+        args = [self.window_ms, *(topup_id for topup_id, _ in items)]
         return [text(reply[0]) for reply in await self._caller.call(function, keys, args)]
-
-
-def _read(topup_id: str, row: Sequence[bytes]) -> Record | ItemFailed | None:
-    try:
-        return read_record(topup_id, row)
-    except UnreadableRecord as problem:
-        return ItemFailed(str(problem))
-
-
-def _failed(reply: Sequence[Any]) -> ItemFailed | None:
-    status = text(reply[0])
-    return ItemFailed(status.removeprefix("error:")) if status.startswith("error:") else None
 
 
 def _readable(value: bytes) -> str:

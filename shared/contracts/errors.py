@@ -57,6 +57,10 @@ class NotAccepted(TopupError):
     code = "unavailable"
 
 
+class Unverified(NotAccepted):
+    """The streams came back, and nobody has compared them with the books yet: repeat it later."""
+
+
 class NotKnown(TopupError):
     """No answer came: it may have been done; repeat with the same ids, never with new ones."""
 

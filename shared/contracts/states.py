@@ -50,3 +50,4 @@ class Reason(StrEnum):
     LANE_HELD = "lane_held"
     UNREADABLE = "unreadable"
     RESOLVED = "resolved"
+    STREAMS_LOST = "streams_lost"

@@ -1,5 +1,6 @@
 """The names of keys and groups in Redis; every key of partition p carries the hash tag {p}."""
 
+from collections.abc import Sequence
 from typing import Final
 from zlib import crc32
 
@@ -36,6 +37,20 @@ class PartitionKeys:
     def requests(self, provider: str) -> str:
         """Name the lane of one provider."""
         return f"{self.prefix}requests:{provider}"
+
+    def common(self, provider: str) -> list[str]:
+        """Name the keys that every function of a topup's life gets, in their order."""
+        return [
+            self.requests(provider), self.outcomes, self.waiting, self.alive, self.counters,
+            self.meta, self.lanes, self.dead,
+        ]  # fmt: skip
+
+    def with_records(self, provider: str, items: Sequence[tuple[str, str]]) -> list[str]:
+        """Name these, and the records and key records of topups given as (id, key hash or '')."""
+        keys = self.common(provider)
+        keys += [self.record(topup_id) for topup_id, _ in items]
+        keys += [self.key(key) if key else self.record(topup_id) for topup_id, key in items]
+        return keys
 
     def record(self, topup_id: str) -> str:
         """Name the record of one topup."""

@@ -1,7 +1,10 @@
 """The health checks that several services share: Redis, the queue, and the ledger's database."""
 
+from typing import Any
+
 from shared.bus.beats import instances
 from shared.bus.topups import Topups
+from shared.contracts.states import Reason
 from shared.runtime.clock import Clock
 from shared.runtime.redis import Client, durability
 from shared.web.health import Check, Condition
@@ -45,12 +48,26 @@ def queue_check(topups: Topups) -> Check:
 
     async def check() -> Condition:
         waiting = active = 0
+        verified = True
         for partition in range(len(topups.keys)):
+            verified = verified and await topups.verified(partition)
             counters = await topups.counters(partition)
             waiting += counters.get("queued", 0)
             active += counters.get("active", 0)
+        details: dict[str, Any] = {"waiting": waiting, "active": active}
+        if not verified:
+            details["problem"] = await _unverified(topups)
         return Condition(
-            connected=True, status="healthy", details={"waiting": waiting, "active": active}
+            connected=True, status="healthy" if verified else "degraded", details=details
         )
 
     return check
+
+
+async def _unverified(topups: Topups) -> str:
+    """Say why nothing is accepted and nothing starts."""
+    for partition in range(len(topups.keys)):
+        for lane in (await topups.lanes(partition)).values():
+            if lane.reason == Reason.STREAMS_LOST:
+                return "the streams lack what is in the books; run: topup reconcile streams"
+    return "the streams have not been compared with the books yet; a ledger does it"

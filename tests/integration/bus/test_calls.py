@@ -7,6 +7,7 @@ import pytest
 from services.dispatcher.steps import Steps
 from shared.bus.messages import ItemFailed, Outcome
 from shared.bus.reader import GroupReader
+from shared.bus.trust import Trust
 from shared.contracts.errors import NotAccepted, NotKnown
 from shared.contracts.states import State
 from shared.contracts.streams import DISPATCHER_GROUP
@@ -29,7 +30,14 @@ async def test_a_full_server_accepts_nothing_and_says_so(bench: Bench) -> None:
 async def test_an_answer_outlives_a_server_that_takes_no_writes(bench: Bench) -> None:
     """A failover leaves a replica at the old address: the delivery is not forgotten meanwhile."""
     await bench.start("t1", "a", "n1")
-    steps = Steps(bench.topups, partition=0, provider=LANE, owner="a", terms=bench.terms)
+    steps = Steps(
+        bench.topups,
+        Trust(bench.client, bench.topups),
+        partition=0,
+        provider=LANE,
+        owner="a",
+        terms=bench.terms,
+    )
     outcome = Outcome(
         id="t1", key_hash="", nonce="n1", to=State.SUCCEEDED, reason="",
         provider_reference="ref", evidence=b"",

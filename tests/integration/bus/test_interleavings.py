@@ -29,6 +29,7 @@ from shared.contracts.states import SETTLED, State
 from shared.contracts.streams import DISPATCHER_GROUP
 from shared.runtime.redis import connect
 from tests.integration.bus.bench import BODY, LANE, LEASE_MS, QUARANTINE_MS, Bench
+from tests.vouching import vouch_for
 
 pytestmark = pytest.mark.integration
 
@@ -254,4 +255,5 @@ def test_nothing_is_lost_and_nothing_is_paid_twice(
 
     with Redis.from_url(valkey_url) as server:
         server.flushall()
+    vouch_for(valkey_url)
     asyncio.run(live())

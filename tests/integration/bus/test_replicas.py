@@ -25,6 +25,7 @@ from shared.runtime.redis import connect, durability
 from shared.web.checks import redis_check
 from tests.integration.bus.bench import LANE, WINDOW_MS, Bench, until
 from tests.integration.dispatcher.lanes import Bay
+from tests.vouching import vouch_for
 
 pytestmark = pytest.mark.integration
 
@@ -68,6 +69,7 @@ async def bench(
     bench = Bench(client)
     bench.topups = Topups(client, partitions=1, window_ms=WINDOW_MS, replicas=1)
     await bench.topups.prepare(LANE)
+    vouch_for(servers[0].url)
     yield bench
     await bench.check_counters()
     await client.aclose()

@@ -10,6 +10,7 @@ from services.dispatcher.steps import Steps
 from services.dispatcher.worker import Lane
 from shared.bus.reader import GroupReader
 from shared.bus.topups import Topups
+from shared.bus.trust import Trust
 from shared.contracts.streams import DISPATCHER_GROUP
 from shared.runtime.clock import SystemClock
 from shared.runtime.redis import Client
@@ -77,7 +78,12 @@ class Bay:
 
     def _carrier(self, partition: int, owner: str) -> Carrier:
         steps = Steps(
-            self.topups, partition=partition, provider=LANE, owner=owner, terms=terms("neither")
+            self.topups,
+            Trust(self.client, self.topups),
+            partition=partition,
+            provider=LANE,
+            owner=owner,
+            terms=terms("neither"),
         )
         return Carrier(
             provider=self.patron,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 
+import psycopg
 import pytest
 import uvloop
 
@@ -68,6 +69,9 @@ async def key(changes: Changes, customers: Customers) -> Key:
 @pytest.fixture
 async def ledger(home: House, key: Key, database_url: str) -> AsyncIterator[str]:
     """The address of a real ledger."""
+    with psycopg.connect(database_url) as connection:  # the streams are new for each test
+        connection.execute("DELETE FROM positions")
+        connection.execute("DELETE FROM generations")
     port = free_port()
     settings = LedgerSettings(
         port=port,

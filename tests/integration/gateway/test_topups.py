@@ -16,6 +16,7 @@ from shared.contracts.peers import TopupRow
 from shared.runtime.redis import Client
 from tests.integration.gateway.house import House, house
 from tests.integration.gateway.ledger_stand import CUSTOMER, api_key
+from tests.vouching import vouch_for
 
 pytestmark = pytest.mark.integration
 
@@ -187,6 +188,7 @@ async def test_no_answer_is_not_known_and_a_repeat_finds_out(
 ) -> None:
     """The streams stop in the middle: 503 with the id; the repeat is that very topup."""
     streams = Running.valkey(tmp_path / "streams")
+    vouch_for(streams.url)
     async with house(streams.url, redis_url) as home:
         gateway = await home.gateway()
         await home.post(gateway)
@@ -205,6 +207,7 @@ async def test_no_answer_is_not_known_and_a_repeat_finds_out(
 async def test_no_streams_is_nothing_accepted(redis_url: str, tmp_path: Path) -> None:
     """Surely nothing: the text says so, and afterwards everything goes on by itself."""
     streams = Running.valkey(tmp_path / "streams")
+    vouch_for(streams.url)
     async with house(streams.url, redis_url) as home:
         gateway = await home.gateway()
         await home.post(gateway)
@@ -217,6 +220,7 @@ async def test_no_streams_is_nothing_accepted(redis_url: str, tmp_path: Path) ->
         health = await home.ask("GET", f"{gateway}/health")
         assert (health.status, health.json["status"]) == (503, "unhealthy")
         streams.revive()
+        vouch_for(streams.url)
         assert (await home.post(gateway, key="k")).status == 202
         assert (await home.admin(gateway, "queue-stats")).json["total"] == 2
     streams.stop()

@@ -15,6 +15,7 @@ from shared.bus.topups import Topups
 from shared.contracts.states import State
 from shared.runtime.redis import Client, connect
 from tests.integration.gateway.house import Answer, House, house
+from tests.vouching import vouch_for
 
 pytestmark = pytest.mark.integration
 
@@ -192,6 +193,7 @@ async def until_both_tails_block(home: House, client: Client) -> None:
 async def test_a_wait_outlives_the_servers_restart(redis_url: str, tmp_path: Path) -> None:
     """What ended meanwhile is told when the streams are back."""
     streams = Running.valkey(tmp_path / "streams")
+    vouch_for(streams.url)
     async with house(streams.url, redis_url) as home:
         gateway = await home.gateway()
         post = Post(home, gateway)
@@ -202,6 +204,7 @@ async def test_a_wait_outlives_the_servers_restart(redis_url: str, tmp_path: Pat
         await client.aclose()
         streams.kill()
         streams.revive()
+        vouch_for(streams.url)
         client = connect(streams.url)
         await settle(client, await newest(client))
         await client.aclose()

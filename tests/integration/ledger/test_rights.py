@@ -150,12 +150,13 @@ async def test_the_ledger_has_exactly_these_rights(ledger_url: str) -> None:
         )
         columns: dict[str, list[str]] = dict(await found.fetchall())
     assert tables == {
-        **dict.fromkeys([*BOOKS, "totals"], "INSERT SELECT"),
+        **dict.fromkeys([*BOOKS, "totals", "positions", "generations"], "INSERT SELECT"),
         **dict.fromkeys(["customers", "api_keys", "migrations"], "SELECT"),
     }
     assert columns == {
         "topups": SETTLED,
         "totals": ["amount_minor", "transactions"],
+        "positions": ["entry_ms", "entry_seq"],
         "api_keys": ["last_used_at"],
     }
 

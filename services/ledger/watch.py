@@ -1,0 +1,129 @@
+"""Vouches for streams that have all that is in the books; stops what runs on those that do not."""
+
+import asyncio
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Final
+
+import psycopg
+import structlog
+from redis.exceptions import RedisError
+
+from services.ledger import metrics
+from services.ledger.database import Database, said
+from services.ledger.queries import queries
+from shared.bus.records import LaneState
+from shared.bus.topups import Topups
+from shared.bus.trust import Loss, Trust
+from shared.contracts.errors import TopupError
+from shared.contracts.states import Reason
+
+log = structlog.get_logger()
+
+LOOK_S: Final = 0.25
+LOOKS_PER_COMPARISON: Final = 20
+"""A server that nobody restarted is compared too, every 5 s: somebody may have restored a copy."""
+PASSING: Final = (psycopg.Error, RedisError, OSError, TopupError)
+BY: Final = "ledger"
+
+
+class Standing(StrEnum):
+    """What is known of one partition."""
+
+    UNKNOWN = "unknown"
+    VERIFIED = "verified"
+    LOST = "lost"
+
+
+class Watch:
+    """Looks at every partition, all the time; any number of ledgers may do so at once."""
+
+    def __init__(
+        self, topups: Topups, trust: Trust, database: Database, *, providers: Sequence[str]
+    ) -> None:
+        self._topups = topups
+        self._trust = trust
+        self._database = database
+        self._providers = providers
+        self.standings = [Standing.UNKNOWN for _ in topups.keys]
+
+    async def run(self, draining: asyncio.Event) -> None:
+        """Look until draining; a look that fails is followed by another one."""
+        looks = 0
+        while not draining.is_set():
+            looks += 1
+            try:
+                await self.look(compare=looks % LOOKS_PER_COMPARISON == 0)
+            except PASSING as problem:
+                log.warning("streams_not_compared", problem=said(problem))
+            try:
+                await asyncio.wait_for(draining.wait(), LOOK_S)
+            except TimeoutError:
+                continue
+
+    async def look(self, *, compare: bool = False) -> list[Standing]:
+        """Compare what nobody vouches for, or all, with the books; hold the lanes of what lost.
+
+        Raises:
+            psycopg.Error, RedisError, OSError, TopupError: one of the servers did not answer.
+        """
+        for partition in range(len(self.standings)):
+            if compare or not await self._topups.verified(partition):
+                self._tell(partition, await self._compare(partition))
+            else:
+                self._tell(partition, None)
+        if Standing.LOST in self.standings:
+            await self._hold()
+        return self.standings
+
+    async def release(self) -> None:
+        """Open the lanes that were held because of a loss, and no other."""
+        for partition, provider, lane in await self._lanes():
+            if lane.reason == Reason.STREAMS_LOST:
+                await self._trust.release(partition, provider, by=BY)
+
+    async def _compare(self, partition: int) -> Loss | None:
+        generation = (await self.generations()).get(partition)
+        if generation is None:  # never seen by these books: it begins with what it has
+            generation = await self._trust.found(partition)
+            async with self._database.connection() as connection:
+                given = {"partition": partition, "generation": generation}
+                await connection.execute(queries()["note_generation"], given)
+        return await self._trust.vouch(partition, generation, await self.reached(partition))
+
+    async def generations(self) -> dict[int, str]:
+        """Return the generation of each partition, as the books have it."""
+        async with self._database.connection() as connection:
+            return dict(await (await connection.execute(queries()["generations"])).fetchall())
+
+    async def reached(self, partition: int) -> dict[str, str]:
+        """Return the last entry id that is booked, of each of the partition's streams."""
+        prefix = self._topups.keys[partition].prefix
+        async with self._database.connection() as connection:
+            rows = await (await connection.execute(queries()["positions"])).fetchall()
+        return {stream: entry for stream, entry in rows if stream.startswith(prefix)}
+
+    def _tell(self, partition: int, loss: Loss | None) -> None:
+        standing = Standing.LOST if loss else Standing.VERIFIED
+        if standing is not self.standings[partition]:
+            if loss:
+                log.error("streams_lost", partition=partition, key=loss.key, has=loss.has)
+            else:
+                log.info("streams_verified", partition=partition)
+        self.standings[partition] = standing
+        metrics.VERIFIED.labels(partition).set(loss is None)
+
+    async def _hold(self) -> None:
+        """Let nothing start anywhere; a lane that people hold for good is left as they have it."""
+        for partition, provider, lane in await self._lanes():
+            if lane.state != "held" or lane.until is not None:
+                log.error("lane_held", partition=partition, provider=provider)
+                await self._trust.hold(partition, provider, reason=Reason.STREAMS_LOST, by=BY)
+
+    async def _lanes(self) -> list[tuple[int, str, LaneState]]:
+        found = [await self._topups.lanes(partition) for partition in range(len(self.standings))]
+        return [
+            (partition, provider, lanes.get(provider, LaneState()))
+            for partition, lanes in enumerate(found)
+            for provider in self._providers
+        ]
