@@ -8,17 +8,22 @@ guessed from the kind of error: the permit is asked, and the fact noted, in the 
 import asyncio
 import socket
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final, Protocol
 
 import aiohttp
 import msgspec
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.client_middlewares import ClientHandlerType
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from services.dispatcher.providers.adapter import NotSent, Unknown
 
 ANSWER_BYTES_MAX: Final = 64 * 1024
+WIRE_BYTES_MAX: Final = 2 * ANSWER_BYTES_MAX
+"""Heads, interim answers and chunk marks together with the body: a peer that never comes to an end
+must not keep the loop busy until the deadline."""
 IDLE_S_MAX: Final = 4.0
 """Shorter than servers wait (5 s at the shortest): they must not be the ones to close."""
 
@@ -117,10 +122,14 @@ class Wire:
                 raise
 
     def _open(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=0, keepalive_timeout=IDLE_S_MAX, socket_factory=self._socket
+        )
+        loop = asyncio.get_running_loop()
+        factory = partial(_Listening, loop=loop)
+        connector._factory = factory  # type: ignore[assignment]  # noqa: SLF001 - no public way in
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0, keepalive_timeout=IDLE_S_MAX, socket_factory=self._socket
-            ),
+            connector=connector,
             request_class=_Request,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,  # a small answer must not unfold into a big one
@@ -183,6 +192,20 @@ class _TooLong(Exception):
     """The answer is longer than an honest one."""
 
 
+class _Listening(ResponseHandler):
+    """Cuts off a peer that has written more than any answer takes, before it is read."""
+
+    arrived = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Take what comes, up to the bound."""
+        self.arrived += len(data)
+        if self.arrived <= WIRE_BYTES_MAX:
+            super().data_received(data)
+        elif self.transport is not None:
+            self.transport.abort()
+
+
 class _Request(aiohttp.ClientRequest):
     """Asks for its permit as the last thing before its bytes go to the transport.
 
@@ -200,7 +223,8 @@ class _Request(aiohttp.ClientRequest):
     ) -> None:
         """Write headers and body, or nothing."""
         protocol = conn.protocol
-        assert protocol is not None
+        assert isinstance(protocol, _Listening)
+        protocol.arrived = 0
         # What lies in a reused connection before the request went out is no answer to it.
         usable = protocol.is_connected() and not protocol.should_close
         if not self.exchange.may_write(usable=usable):

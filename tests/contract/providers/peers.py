@@ -157,6 +157,18 @@ async def floods_headers(peer: Peer, writer: asyncio.StreamWriter) -> bool:
     return False
 
 
+def never_ends(start: bytes, again: bytes) -> Act:
+    """Begin like an answer, and go on with the same as fast as it is taken."""
+
+    async def act(peer: Peer, writer: asyncio.StreamWriter) -> bool:
+        await _write(peer, writer, start)
+        for _ in range(BIG // (1_000 * len(again))):
+            await _write(peer, writer, 1_000 * again)
+        return False
+
+    return act
+
+
 async def dribbles(peer: Peer, writer: asyncio.StreamWriter) -> bool:
     """Answer a byte at a time, never to the end."""
     await _write(peer, writer, b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")

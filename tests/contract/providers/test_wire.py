@@ -116,6 +116,39 @@ async def test_a_broken_answer_is_unknown_within_bounds(wire: Wire, act: peers.A
         assert peer.bytes_out < OUT_MAX
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+ENDLESS = {
+    "interim answers": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "interim heads": (b"", b"HTTP/1.1 103 Early\r\na: b\r\n\r\n"),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"a: b\r\n"),
+    "empty lines": (b"", b"\r\n"),
+    "a status line": (b"HTTP/1.1 200 ", b"a"),
+    "tiny chunks": (CHUNKED, b"1\r\na\r\n"),
+    "a chunk's size": (CHUNKED, b"0"),
+    "a chunk's extension": (CHUNKED + b"2;", b"a"),
+    "trailers": (CHUNKED + b"0\r\n", b"a: b\r\n"),
+    "a body without a length": (b"HTTP/1.1 200 OK\r\n\r\n", b"a"),
+}
+
+
+@pytest.mark.parametrize("part", ENDLESS)
+async def test_what_never_ends_is_cut_off_before_the_deadline(wire: Wire, part: str) -> None:
+    """Whichever part of an answer it is: read to the deadline it would starve all other topups."""
+    async with Peer(peers.never_ends(*ENDLESS[part])) as peer:
+        answer = await wire.call(
+            "POST",
+            URL(peer.url),
+            headers={},
+            body=b"{}",
+            permit=Attempt("x"),
+            answer_timeout_ms=60_000,
+        )
+        assert isinstance(answer, Unknown)
+        assert answer.reason != "no whole answer: TimeoutError"
+        await until(lambda: peer.ended == 1)
+        assert peer.bytes_out < OUT_MAX
+
+
 async def test_a_packed_answer_is_not_unpacked(wire: Wire) -> None:
     async with Peer(peers.tells(b"\x1f\x8b", extra=b"content-encoding: gzip\r\n")) as peer:
         answer = await call(wire, peer.url)
