@@ -1,9 +1,11 @@
 """A whole stack for each test; tests in a row that want the same settings share one."""
 
+import json
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from shared.runtime.redis import Client, connect
 from tests.system.stack import UNLIMITED, Running, Stack
 
 
@@ -50,3 +52,12 @@ async def stack(request: pytest.FixtureRequest, street: Street) -> AsyncIterator
         street.clear()
     async with Stack(street.with_settings({**UNLIMITED, **settings})) as stack:
         yield stack
+
+
+@pytest.fixture
+async def redis(stack: Stack) -> AsyncIterator[Client]:
+    """The stack's own streams."""
+    state = json.loads((stack.folder / "state.json").read_text())
+    client = connect(state["environment"]["REDIS_URL"])
+    yield client
+    await client.aclose()

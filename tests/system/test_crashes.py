@@ -11,28 +11,6 @@ from tests.system.stack import Stack, accept, check_books, until
 pytestmark = pytest.mark.system
 
 
-@pytest.mark.settings(SANDBOX_LATENCY="500", SANDBOX_DEDUPES="on", LATCOM_TIMEOUT="3s", STALL="2s")
-async def test_a_killed_dispatcher_is_taken_over_where_the_provider_dedupes(stack: Stack) -> None:
-    """Everything in flight at the kill ends as succeeded, and is paid once."""
-    topups = await accept(stack, 200)
-    victim = stack.ps("dispatcher")[0]["pid"]
-    os.kill(victim, signal.SIGKILL)
-    await stack.until_settled(200, within_s=60)
-    assert await check_books(stack, topups) == {"succeeded": 200}
-
-
-@pytest.mark.settings(SANDBOX_LATENCY="500", LATCOM_TIMEOUT="2s", STALL="2s")
-async def test_a_killed_dispatcher_leaves_doubt_where_nobody_can_be_asked(stack: Stack) -> None:
-    """What was in flight at LATCOM ends unresolved after the lease, and is never sent again."""
-    topups = await accept(stack, 100)
-    victim = stack.ps("dispatcher")[0]["pid"]
-    os.kill(victim, signal.SIGKILL)
-    await stack.until_settled(100, within_s=90)
-    states = await check_books(stack, topups)
-    assert states.get("failed", 0) == 0
-    assert 1 <= states.get("unresolved", 0) <= 20
-
-
 @pytest.mark.settings(SANDBOX_LATENCY="100")
 async def test_a_drained_dispatcher_leaves_no_doubt(stack: Stack) -> None:
     """SIGTERM under load: what is in flight is finished, the rest goes to others."""

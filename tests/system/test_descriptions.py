@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from referencing.jsonschema import DRAFT202012
 
 from ops.asyncapi import document
 from shared.contracts.packing import unpack
-from shared.runtime.redis import Client, connect
+from shared.runtime.redis import Client
 from tests.system.stack import ROOT, Stack, accept, until
 
 pytestmark = [pytest.mark.system, pytest.mark.settings(SANDBOX_LATENCY="20")]
@@ -25,15 +24,6 @@ pytestmark = [pytest.mark.system, pytest.mark.settings(SANDBOX_LATENCY="20")]
 ST = Path(sys.executable).with_name("st")
 CASES = 20
 DESCRIBED = json.loads(json.dumps(document()))
-
-
-@pytest.fixture
-async def redis(stack: Stack) -> AsyncIterator[Client]:
-    """The stack's own streams."""
-    state = json.loads((stack.folder / "state.json").read_text())
-    client = connect(state["environment"]["REDIS_URL"])
-    yield client
-    await client.aclose()
 
 
 async def test_every_example_of_a_request_works(stack: Stack) -> None:
