@@ -43,7 +43,10 @@ SETTINGS: Final = {
 
 
 class House:
-    """Everything that a run attacks; `kinds` is what the provider can do: dedupes, inquiry."""
+    """Everything that a run attacks; `kinds` is what the provider can do: dedupes, inquiry.
+
+    `direct`: no links; nobody stands between the parts, and nothing can be cut.
+    """
 
     def __init__(
         self,
@@ -52,6 +55,8 @@ class House:
         kinds: Sequence[str],
         latency: str = LATENCY_MS,
         deadline_s: float = float(DEADLINE_S),
+        direct: bool = False,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.servers: dict[str, Running] = {}
@@ -60,6 +65,8 @@ class House:
         self._modes = {f"SANDBOX_{kind.upper()}": "on" for kind in kinds}
         self._latency = latency
         self._deadline = f"{round(deadline_s * 1_000)}ms"
+        self._direct = direct
+        self._settings = {**SETTINGS, **(settings or {})}
         self._provider = {"PORT": str(free_port()), "SANDBOX_BOOK": str(folder / "provider.book")}
         self._access = {
             name: secrets.token_hex(8)
@@ -88,7 +95,7 @@ class House:
             "postgres": await self.in_thread(partial(Running.postgres, self.folder / "postgres")),
         }
         self._start("provider", "sandbox", {**self._provider, "SANDBOX_LATENCY": self._latency})
-        for name in LINKS:
+        for name in () if self._direct else LINKS:
             self.links[name] = Link(name, partial(self._upstream, name))
             await self.links[name].open()
         await self.start_supervisor()
@@ -133,6 +140,10 @@ class House:
 
         await until(answers, within_s=READY_S_MAX)
         self.up.set()
+
+    def own_processes(self) -> dict[str, int]:
+        """Return the pids of the supervisor and of the provider."""
+        return {name: process.pid for name, process in self._processes.items()}
 
     def supervisor(self) -> subprocess.Popen[bytes]:
         """Return the process."""
@@ -190,14 +201,12 @@ class House:
 
     async def tell_provider(self, path: str, body: Mapping[str, Any]) -> None:
         """Change how the provider behaves."""
-        url = f"http://127.0.0.1:{self._provider['PORT']}{path}"
-        async with self.session.post(url, json=body) as answer:
+        async with self.session.post(self._provider_url + path, json=body) as answer:
             assert answer.status == 200, await answer.text()
 
     async def provider_book(self) -> dict[str, Any]:
         """Return what the provider really did."""
-        url = f"http://127.0.0.1:{self._provider['PORT']}/book"
-        async with self.session.get(url) as answer:
+        async with self.session.get(f"{self._provider_url}/book") as answer:
             book: dict[str, Any] = await answer.json(content_type=None)
             return book
 
@@ -208,12 +217,16 @@ class House:
     # -- how it is wired -----------------------------------------------------------------------
 
     @property
+    def _provider_url(self) -> str:
+        return f"http://127.0.0.1:{self._provider['PORT']}"
+
+    @property
     def _data(self) -> Folder:
         return Folder(self.folder / "topup")
 
     def _environment(self) -> dict[str, str]:
         return {
-            **SETTINGS,
+            **self._settings,
             **self._access,
             **self._modes,
             "DELIVER_BEFORE": self._deadline,
@@ -222,9 +235,11 @@ class House:
             "REDIS_URL": self.servers["valkey"].url,
             "LIMITER_REDIS_URL": self.servers["valkey-limits"].url,
             "DATABASE_URL": self.servers["postgres"].url,
-            "LATCOM_URL": self._through("dispatcher-provider", "http://127.0.0.1"),
+            "LATCOM_URL": self._through("dispatcher-provider", self._provider_url),
             "CHAOS_ORDERS": str(self.orders),
-            "CHAOS_WAYS": json.dumps([self._ways(side) for side in range(Link.sides)]),
+            "CHAOS_WAYS": json.dumps(
+                [{} if self._direct else self._ways(side) for side in range(Link.sides)]
+            ),
         }
 
     def _ways(self, side: int) -> dict[str, dict[str, str]]:
@@ -246,6 +261,8 @@ class House:
 
     def _through(self, link: str, url: str, side: int = 0) -> str:
         """Return the URL with the port of a link's side in the place of the real one."""
+        if self._direct:
+            return url
         parts = urlsplit(url)
         user, at, _ = parts.netloc.rpartition("@")
         return urlunsplit(

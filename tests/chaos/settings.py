@@ -51,8 +51,8 @@ def read(environ: Mapping[str, str]) -> Settings:
         WrongSetting: names the variable, its problem and an example.
     """
     seed = _seed(environ.get("SEED") or str(secrets.randbelow(SEED_MAX)))
-    minutes = _number("MINUTES", environ, "3", above=0.0)
-    topups = int(_number("TOPUPS", environ, str(int(minutes * 6_000)), above=0.0))
+    minutes = number("MINUTES", environ, "3", above=0.0)
+    topups = int(number("TOPUPS", environ, str(int(minutes * 6_000)), above=0.0))
     provider = environ.get("PROVIDER") or sorted(PROVIDERS)[seed % len(PROVIDERS)]
     if provider not in PROVIDERS:
         known = ", ".join(PROVIDERS)
@@ -61,11 +61,11 @@ def read(environ: Mapping[str, str]) -> Settings:
         seed=seed,
         topups=topups,
         length_s=minutes * 60,
-        each_s=_number("EACH", environ, "4", above=0.0),
+        each_s=number("EACH", environ, "4", above=0.0),
         faults=_faults(environ.get("FAULTS") or "all"),
         provider=provider,
-        rest_s=_number("REST", environ, "240", above=0.0),
-        deadline_s=_number("DEADLINE", environ, DEADLINE_S, above=0.0),
+        rest_s=number("REST", environ, "240", above=0.0),
+        deadline_s=number("DEADLINE", environ, DEADLINE_S, above=0.0),
         latency_ms=_latency(environ.get("LATENCY") or LATENCY_MS),
         tricks_times=_tricks(environ.get("TRICKS") or "1"),
     )
@@ -113,7 +113,12 @@ def _latency(text: str) -> str:
     return text
 
 
-def _number(name: str, environ: Mapping[str, str], default: str, *, above: float) -> float:
+def number(name: str, environ: Mapping[str, str], default: str, *, above: float) -> float:
+    """Read a number.
+
+    Raises:
+        WrongSetting: it is none, or not above the bound.
+    """
     text = environ.get(name) or default
     try:
         value = float(text)
@@ -121,6 +126,6 @@ def _number(name: str, environ: Mapping[str, str], default: str, *, above: float
         value = above
     if not above < value < float("inf"):
         raise WrongSetting(
-            f"{name} is {text!r}, not a number above 0; for example {name}={default}"
+            f"{name} is {text!r}, not a number above {above:g}; for example {name}={default}"
         )
     return value

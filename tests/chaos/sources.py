@@ -150,6 +150,7 @@ def streams_say(url: str) -> Streams:
         records={
             key.rpartition(":")[2]: state
             for key, state in zip(keys, _states(client, keys), strict=True)
+            if state is not None  # else it has expired since
         },
         requested=requested,
         outcomes=outcomes,
@@ -177,16 +178,17 @@ def open_valkey(url: str) -> Client:
     return Redis.from_url(url, decode_responses=True, encoding_errors="surrogateescape")
 
 
-def entries(client: Client, stream: str) -> Iterable[tuple[str, dict[str, str]]]:
-    """Yield all of a stream, a page at a time."""
-    after = "-"
+def entries(
+    client: Client, stream: str, *, after: str = "-"
+) -> Iterable[tuple[str, dict[str, str]]]:
+    """Yield all of a stream, a page at a time; `after`: from there on, `(id` without it."""
     while page := client.xrange(stream, after, "+", count=PAGE):
         yield from page
         after = f"({page[-1][0]}"
 
 
-def _states(client: Client, keys: Sequence[str]) -> list[str]:
-    states: list[str] = []
+def _states(client: Client, keys: Sequence[str]) -> list[str | None]:
+    states: list[str | None] = []
     for start in range(0, len(keys), PAGE):
         pipe = client.pipeline(transaction=False)
         for key in keys[start : start + PAGE]:

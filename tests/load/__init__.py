@@ -1,0 +1,1 @@
+"""Much at once, and for long: `make overload` and `make soak`."""
