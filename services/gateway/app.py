@@ -70,7 +70,11 @@ class Gateway:
             partitions=settings.stream_partitions,
             interval_ms=settings.heartbeat_ms,
         )
-        self._backlog = Backlog(self._topups, waiting_max=settings.lane_waiting_max)
+        self._backlog = Backlog(
+            self._topups,
+            waiting_max=settings.lane_waiting_max,
+            gateways=lambda: self._limits.gateways,
+        )
         self._waiting = Waiting(self._client, self._blocking, partitions=settings.stream_partitions)
         self._background: list[asyncio.Task[None]] = []
         self.health = self._health(instance, clock)

@@ -5,6 +5,8 @@ told to come again than accepted in vain.
 """
 
 import asyncio
+from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -23,12 +25,17 @@ log = structlog.get_logger()
 
 
 class Backlog:
-    """The lanes' counts, over all partitions; what is accepted between two counts comes on top."""
+    """The lanes' counts, over all partitions; between two counts each gateway fills its share.
 
-    def __init__(self, topups: Topups, *, waiting_max: int) -> None:
+    `gateways` says how many share what room there is.
+    """
+
+    def __init__(self, topups: Topups, *, waiting_max: int, gateways: Callable[[], int]) -> None:
         self._topups = topups
         self._waiting_max = waiting_max
+        self._gateways = gateways
         self._waiting: dict[str, int] = {}
+        self._passed: Counter[str] = Counter()
 
     def check(self, provider: str) -> None:
         """Let a topup pass to its lane.
@@ -36,11 +43,13 @@ class Backlog:
         Raises:
             Unavailable: the lane is full; nothing was done.
         """
-        if self._waiting.get(provider, 0) >= self._waiting_max:
+        room = self._waiting_max - self._waiting.get(provider, 0)
+        if self._passed[provider] * self._gateways() >= room:
             raise Unavailable(
                 f"Nothing was accepted: too many topups wait for {provider}. "
                 "Repeat it later, with the same Idempotency-Key"
             )
+        self._passed[provider] += 1
 
     async def count(self) -> None:
         """Count once.
@@ -50,6 +59,7 @@ class Backlog:
         """
         partitions = range(len(self._topups.keys))
         counters = [await self._topups.counters(partition) for partition in partitions]
+        self._passed.clear()
         self._waiting = {
             provider: sum(
                 counted.get(f"{state.value}:{provider}", 0)

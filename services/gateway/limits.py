@@ -38,6 +38,11 @@ class Limits:
         self._share = ShareWindow()
         self._take = Batcher(self._run)
 
+    @property
+    def gateways(self) -> int:
+        """How many gateways there were when a ratelimiter last said so; at least this one."""
+        return max(self._gateways or 1, 1)
+
     async def take(self, customer_id: str, limit: int) -> LimitVerdict:
         """Take one place, if one is free."""
         return await self._take(LimitCheck(customer_id, limit))
@@ -76,9 +81,8 @@ class Limits:
             except PeerSilent as error:
                 self._lost(error)
         now_ms = int(self._clock.monotonic() * 1_000)
-        gateways = max(self._gateways or 1, 1)
         return [
-            self._share.take(check.customer_id, check.limit // gateways, now_ms=now_ms)
+            self._share.take(check.customer_id, check.limit // self.gateways, now_ms=now_ms)
             for check in checks
         ]
 

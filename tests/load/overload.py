@@ -30,7 +30,7 @@ from tests.chaos.verifier import Violation
 from tests.load.flood import Flood, Heard
 from tests.load.samples import MEMORY, look, processes
 
-BOUNDS: Final = {"REQUESTS_MAX": "1000", "LANE_WAITING_MAX": "3000"}
+BOUNDS: Final = {"REQUESTS_MAX": "1000", "LANE_WAITING_MAX": "1500"}
 IDLE_SALES: Final = 100
 CAPACITY_S: Final = 5.0
 CAPACITY_AT_ONCE: Final = 64
