@@ -79,16 +79,7 @@ class Gateway:
         self._background: list[asyncio.Task[None]] = []
         self.health = self._health(instance, clock)
         self.door = self._door(settings, clock)
-        drain_s = settings.drain_timeout_ms / 1_000
-        self.listeners = [
-            Listener(
-                self.door,
-                host=settings.host,
-                port=settings.port,
-                drain_s=drain_s,
-                connections_max=settings.connections_max,
-            )
-        ]
+        self.listeners = [self._listener(settings)]
 
     async def open(self) -> None:
         """Get what a gateway cannot do without: streams, keys, and how many gateways there are."""
@@ -122,6 +113,15 @@ class Gateway:
         await self._ledger.close()
         await self._client.aclose()
         await self._blocking.aclose()
+
+    def _listener(self, settings: GatewaySettings) -> Listener:
+        return Listener(
+            self.door,
+            host=settings.host,
+            port=settings.port,
+            drain_s=settings.drain_timeout_ms / 1_000,
+            connections_max=settings.connections_max,
+        )
 
     def _health(self, instance: Instance, clock: Clock) -> Health:
         return Health(

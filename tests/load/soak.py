@@ -48,8 +48,8 @@ LOOKS_AT_ONCE: Final = 50
 SEED: Final = 1
 TOLERANCES: Final = {
     MEMORY: Tolerance(share=0.05, few=2.0),
-    FILES: Tolerance(share=0.1, few=4.0),
-    CONNECTIONS: Tolerance(share=0.1, few=4.0),
+    FILES: Tolerance(share=0.25, few=10.0),
+    CONNECTIONS: Tolerance(share=0.25, few=10.0),
 }
 COUNTS: Final = Tolerance(share=0.25, few=100.0)
 """Lengths go up for a minute and down at once, with each trim."""
