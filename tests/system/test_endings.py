@@ -52,7 +52,7 @@ async def test_doubt_is_told_as_doubt_where_the_provider_cannot_be_asked(stack: 
 @pytest.mark.settings(**FAST)
 async def test_an_answer_may_wait_for_the_end(stack: Stack) -> None:
     """200 once it is final, 202 where people decide; and the list says the same."""
-    ends = {"910": (200, "succeeded"), "901": (200, "failed"), "903": (202, "unresolved")}
+    ends = {"911": (200, "succeeded"), "901": (200, "failed"), "903": (202, "unresolved")}
     answers = await asyncio.gather(
         *(stack.post(phone=f"5566374{end}", prefer="wait=50") for end in ends)
     )
