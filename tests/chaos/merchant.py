@@ -17,8 +17,7 @@ OPEN_MAX: Final = 200
 """So many sales a merchant has open at once; while nobody answers, the rest wait with him."""
 WATCHED_ONE_IN: Final = 10
 WATCH_EACH_S: Final = 1.0
-WATCHES_MAX: Final = 15
-"""So often he asks in vain before he stops watching."""
+WATCHES_MAX: Final = 20
 ACCEPTED: Final = (200, 202)
 NOTHING_DONE: Final = frozenset({429, 503})
 """Nothing was accepted, unless the answer names a topup."""
@@ -145,16 +144,17 @@ class Merchant:
 
     async def _watch(self, sale: Sale, topup_id: str) -> None:
         """Look at it a while longer than its end: what is final must stay so."""
-        looks_after_end, patience = 2, WATCHES_MAX
-        while looks_after_end and patience:
+        looks_after_end = 2
+        for _ in range(WATCHES_MAX):  # what ends later is not waited for here
             await asyncio.sleep(WATCH_EACH_S)
             state = await self.look(topup_id)
             if state is None:
-                patience -= 1  # whom nobody knows is told of by the verifier
                 continue
             self._note(sale, "watched", 200, topup_id, state)
             if state in ("succeeded", "failed", "unresolved"):
                 looks_after_end -= 1
+            if not looks_after_end:
+                break
 
     async def _post(self, sale: Sale) -> tuple[int, dict[str, Any]]:
         """Return status and body; 0 where no answer came that can be read."""
