@@ -8,7 +8,7 @@ from services.dispatcher.carrier import Carrier
 from services.dispatcher.lanes import LaneWatch
 from services.dispatcher.providers import providers
 from services.dispatcher.providers.adapter import Provider
-from services.dispatcher.rules import kind_of, quarantine_of
+from services.dispatcher.rules import kind_of, quarantine_of, resend_window_of
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.slots import Slots
 from services.dispatcher.steps import Steps
@@ -160,7 +160,7 @@ class Dispatcher:
                 stall_ms=self._settings.stall_ms,
             ),
             quarantine_ms=quarantine_of(facts),
-            dedupe_window_ms=facts.dedupe_window_ms or 0,
+            dedupe_window_ms=resend_window_of(facts),
             refusal_covers=facts.refusal_covers,
             hold_ms=HOLD_MS,
         )

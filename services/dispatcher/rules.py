@@ -15,7 +15,7 @@ from services.dispatcher.providers.adapter import (
     Unknown,
 )
 from shared.contracts.events import Evidence
-from shared.contracts.limits import quarantine_ms
+from shared.contracts.limits import quarantine_ms, resend_window_ms
 from shared.contracts.states import Reason, State
 
 Mode = Literal["send", "inquire", "inquire_final"]
@@ -57,6 +57,13 @@ def quarantine_of(facts: Facts) -> int:
     """Return how long after a lost send's lease no negative about it is believed."""
     return quarantine_ms(
         user_timeout_ms=facts.answer_timeout_ms, visible_after_ms=facts.visible_after_ms or 0
+    )
+
+
+def resend_window_of(facts: Facts) -> int:
+    """Return how long after its first send a topup in doubt may be sent again; 0 is never."""
+    return resend_window_ms(
+        dedupe_window_ms=facts.dedupe_window_ms or 0, user_timeout_ms=facts.answer_timeout_ms
     )
 
 

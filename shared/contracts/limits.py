@@ -37,3 +37,11 @@ def lease_ms(*, connect_ms: int, login_ms: int, answer_ms: int, stall_ms: int) -
 def quarantine_ms(*, user_timeout_ms: int, visible_after_ms: int) -> int:
     """Return how long after a lease's end a lost send may still come to light."""
     return user_timeout_ms + visible_after_ms + CLOCK_ERROR_MS
+
+
+def resend_window_ms(*, dedupe_window_ms: int, user_timeout_ms: int) -> int:
+    """Return how long after its first send a lease may end that sends the same reference again.
+
+    The request may be under way for a while after that; the provider must still know it then.
+    """
+    return max(dedupe_window_ms - user_timeout_ms - CLOCK_ERROR_MS, 0)

@@ -24,7 +24,9 @@ from services.dispatcher.rules import (
     after_send,
     backoff_ms,
     kind_of,
+    resend_window_of,
 )
+from shared.contracts.limits import CLOCK_ERROR_MS
 from shared.contracts.states import State
 
 TIMEOUTS: Any = {"connect_timeout_ms": 1, "login_timeout_ms": 1, "answer_timeout_ms": 1}
@@ -161,3 +163,10 @@ def test_evidence_that_is_nested_without_end_stays_text(raw: str) -> None:
     verdict = after_send(Unknown("broken", raw), facts=NEITHER, attempt=1, by="d", chance=0)
     assert isinstance(verdict, Finish)
     assert (verdict.to, verdict.evidence.raw) == (State.UNRESOLVED, raw)
+
+
+def test_the_last_request_under_way_arrives_within_the_dedupe_window() -> None:
+    """A lease that ends within the window is not enough: bytes arrive later, and clocks differ."""
+    facts = Facts(name="X", dedupes_on_reference=True, dedupe_window_ms=600_000, **TIMEOUTS)
+    assert resend_window_of(facts) + facts.answer_timeout_ms + CLOCK_ERROR_MS == 600_000
+    assert resend_window_of(DEDUPES) == 0
