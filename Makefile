@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c # a filtered command fails as it would alone
 INSTALL := PYTHONUNBUFFERED=1 $(PIP) install --progress-bar off --require-hashes
 SHOWN := sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing .*/  unpacking …/p'
-.PHONY: help run test bench-memory bench-replay fuzz-api asyncapi check fuzz chaos crash-points overload takeover soak chaos-self-test install format lint types imports unused lock clean
+.PHONY: help run test model model-long bench-memory bench-replay fuzz-api asyncapi check fuzz chaos crash-points overload takeover soak chaos-self-test install format lint types imports unused lock clean
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -25,6 +25,10 @@ fuzz-api: .venv/.dev ## ten minutes against the API of what runs here (RATE_LIMI
 
 asyncapi: .venv/.dev ## renew docs/asyncapi.json
 	.venv/bin/topup asyncapi > docs/asyncapi.json
+model: .venv/.dev ## search the protocol's model in full, and without each rule (RULES= for the stories of some; up to half an hour)
+	$(PY) -m tests.model $(RULES)
+model-long: .venv/.dev ## 10,000 random lives of a topup on a real Valkey, compared with the model (SEED=, EXAMPLES=)
+	EXAMPLES=$(or $(EXAMPLES),10000) SEED=$(or $(SEED),0) $(PY) -m pytest -q tests/model/test_machine.py
 
 check: format lint types imports unused ## the gate: seconds, no servers
 format: .venv/.dev
