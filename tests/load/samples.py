@@ -9,6 +9,7 @@ from tests.chaos.house import House
 from tests.chaos.sources import LANE, OUTCOMES, PREFIX, Client
 
 MEMORY: Final = "memory MB"
+DATA: Final = "data MB"
 FILES: Final = "files"
 CONNECTIONS: Final = "connections"
 _ANONYMOUS: Final = re.compile(r"^RssAnon:\s+(\d+) kB$", re.MULTILINE)
@@ -49,6 +50,7 @@ def look_inside(client: Client) -> Figures:
             for group in client.xinfo_groups(stream)
         ),
         "keys": client.dbsize(),
+        DATA: client.info("memory")["used_memory"] / 1_048_576,
     }
     return {("streams", name): float(count) for name, count in found.items()}
 

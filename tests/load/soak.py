@@ -32,7 +32,16 @@ from tests.chaos.sources import (
     streams_say,
 )
 from tests.chaos.verifier import Violation, verify
-from tests.load.samples import CONNECTIONS, FILES, MEMORY, Figures, look, look_inside, processes
+from tests.load.samples import (
+    CONNECTIONS,
+    DATA,
+    FILES,
+    MEMORY,
+    Figures,
+    look,
+    look_inside,
+    processes,
+)
 from tests.load.trend import Tolerance, Trend, trend
 from tests.load.witness import Witness
 
@@ -48,6 +57,7 @@ LOOKS_AT_ONCE: Final = 50
 SEED: Final = 1
 TOLERANCES: Final = {
     MEMORY: Tolerance(share=0.05, few=2.0),
+    DATA: Tolerance(share=0.1, few=2.0),
     FILES: Tolerance(share=0.25, few=10.0),
     CONNECTIONS: Tolerance(share=0.25, few=10.0),
 }

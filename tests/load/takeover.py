@@ -17,6 +17,7 @@ from typing import Final
 
 import uvloop
 
+from ops.supervisor.replica import Row
 from tests.chaos.house import House, until
 from tests.chaos.merchant import Merchant, Sale
 from tests.chaos.rest import hear_all
@@ -44,10 +45,9 @@ class Killer:
 
     async def kill(self) -> dict[str, int]:
         """Kill one with sends in flight; return how long each of them stood still, in ms."""
-        rows = await self._house.replicas("dispatcher")
-        victim = rows[len(self.sold) % len(rows)]
-        assert victim.pid is not None
         first = len(self.sold)
+        victim = await self._victim(first // AT_ONCE)
+        assert victim.pid is not None
         self.sold += [Sale(f"takeover-{first + n}", "5566374683", 10) for n in range(AT_ONCE)]
         await asyncio.gather(*map(self._merchant.sell_one, self.sold[first:]))
         held: set[str] = set()
@@ -69,6 +69,17 @@ class Killer:
             for entry, fields in entries(self._client, OUTCOMES)
         }
         return {topup_id: ended[topup_id] - gone_ms for topup_id in held}
+
+    async def _victim(self, turn: int) -> Row:
+        """Return one after the other, once all of them are there again."""
+        rows: list[Row] = []
+
+        async def all_are_ready() -> bool:
+            rows[:] = await self._house.replicas("dispatcher")
+            return bool(rows) and all(row.state == "ready" for row in rows)
+
+        await until(all_are_ready, within_s=BUSY_S_MAX)
+        return rows[turn % len(rows)]
 
     def _held_by(self, instance: str) -> set[str]:
         held = set()
