@@ -21,7 +21,7 @@ _COMMANDS: Final = {
     "migrate": "Bring the database of DATABASE_URL, or of what runs here, up to date.",
     "replay": "Book stream entries again, and say what that changed (--dry-run).",
     "export": "Write stream entries to a file, for topup replay --file.",
-    "reconcile": "After Valkey lost data: bring it back to the books: topup reconcile streams.",
+    "reconcile": "Bring a Valkey that lost data back to the books: reconcile streams.",
     "ledger": "Check the books, or tell two of them apart: topup ledger verify.",
     "customers": "Make, show, limit and disable customers: topup customers list.",
     "keys": "Draw, list, rotate and revoke their API keys: topup keys list.",

@@ -301,7 +301,7 @@ async def test_show_works_with_what_one_server_has(stack: Stack) -> None:
         (["tail", "--since", "yesterday"], {}, "--since is 'yesterday', not a duration"),
         (["tail", "--status", "done"], {}, "--status 'done' is not one of queued, succeeded"),
         (["tail", "--provider", "TELCEL"], {}, "--provider 'TELCEL' is not one of LATCOM"),
-        (["tail", "--customer", ""], {}, "--customer '' is not the id"),
+        (["tail", "--customer", ""], {}, "is empty; for example"),
         (["show"], {}, "ID"),
         (["show", "42"], {}, "'42' is not the id of a topup"),
         (["show", "0195f2c4-7a1e-7c3b-9a50-2f6d1c0b8e11"], {}, "there is no topup 0195f2c4"),

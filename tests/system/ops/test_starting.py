@@ -9,6 +9,7 @@ import pytest
 from ops.embedded import valkey_server
 from ops.supervisor.folder import read_assignments
 from tests.system.ops.conftest import Run, alive, until
+from tests.vouching import vouch_for
 
 pytestmark = pytest.mark.system
 
@@ -124,6 +125,7 @@ def test_a_real_server_is_used_instead_of_an_embedded_one(run: Run, tmp_path: Pa
         run.up(REDIS_URL=url, LATCOM_URL="https://provider.example", **LOGIN)
         assert not {"valkey", "valkey-limits", "sandbox-1"} & set(run.rows())
         assert "topups are paid out for real" in run.said()
+        vouch_for(url, partitions=1)  # the stub of a ledger does not
         assert run.topup("doctor").returncode == 0
 
 
