@@ -1,29 +1,36 @@
-"""Free loopback ports, drawn from below the range that outgoing connections use."""
+"""Loopback ports, each kept for this process from the moment that it is drawn."""
 
 import random
 import socket
+from typing import Final
 
 # Outgoing connections get 32768 and up; a server that restarts must not lose its port to one.
-_LOWEST, _HIGHEST = 20_000, 32_000
-_DRAWS_MAX = 200
+_LOWEST: Final = 20_000
+_HIGHEST: Final = 32_000
+_DRAWS_MAX: Final = 200
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port nobody listens on right now."""
+    """Return a port that nobody uses, and that no other process draws while this one lives.
+
+    A server that reuses addresses, as all of ours do, can listen there.
+    """
     for _ in range(_DRAWS_MAX):
         port = random.randint(_LOWEST, _HIGHEST)  # noqa: S311 - a draw, not a secret
-        if is_free(host, port):
+        if _keep(host, port):
             return port
     raise OSError(f"no free port between {_LOWEST} and {_HIGHEST}")
 
 
-def is_free(host: str, port: int) -> bool:
-    """Whether a listener could be opened; a connection still closing does not count."""
+def _keep(host: str, port: int) -> bool:
+    """Bind it without listening: alone first, then open to those who reuse addresses."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
+    kept = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        kept.bind((host, port))
+    except OSError:
+        kept.close()
+        return False
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.detach()  # stays bound as long as this process lives
     return True

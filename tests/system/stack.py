@@ -17,6 +17,8 @@ from typing import Any, Self
 
 import aiohttp
 
+from ops.ports import free_port
+
 ROOT = Path(__file__).parents[2]
 READY_S_MAX = 90.0
 TOPUP = Path(sys.executable).with_name("topup")
@@ -209,14 +211,6 @@ async def check_books(stack: Stack, topups: list[str]) -> dict[str, int]:
     return states
 
 
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class Running:
     """A `topup up` in a folder of its own."""
 
@@ -228,11 +222,12 @@ class Running:
             self.process = subprocess.Popen(
                 [TOPUP, "up"], cwd=ROOT, env={**os.environ, **environ}, stdout=out, stderr=out
             )
-        deadline = time.monotonic() + READY_S_MAX
-        while not self._answers():
-            assert self.process.poll() is None, output.read_text()
-            assert time.monotonic() < deadline, f"not up after {READY_S_MAX} s"
-            time.sleep(0.1)
+        try:
+            self._wait_until_up(output)
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def stop(self) -> None:
         """Drain it, and insist that it ends."""
@@ -242,6 +237,20 @@ class Running:
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
+
+    def _wait_until_up(self, output: Path) -> None:
+        deadline = time.monotonic() + READY_S_MAX
+        while not self._answers():
+            assert self.process.poll() is None, output.read_text()
+            assert time.monotonic() < deadline, f"not up after {READY_S_MAX} s: {self._who_is()}"
+            time.sleep(0.1)
+
+    def _who_is(self) -> str:
+        environ = {**os.environ, "TOPUP_DATA_DIR": str(self.folder)}
+        done = subprocess.run(
+            [TOPUP, "ps"], env=environ, check=False, capture_output=True, text=True
+        )
+        return done.stdout + done.stderr
 
     def _answers(self) -> bool:
         try:

@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
+from ops.ports import free_port
 from services.dispatcher.providers.adapter import Answer, Delivered, NotSent, Refused, Unknown
 from services.dispatcher.providers.latcom import Latcom
 from tests.contract.providers import peers
 from tests.contract.providers.peers import Peer, until
 from tests.contract.providers.sales import Attempt, latcom, sale, settings
-from tests.contract.providers.sandboxes import ACCESS, Sandbox, free_port, sandbox
+from tests.contract.providers.sandboxes import ACCESS, Sandbox, sandbox
 
 OURS = "topup-of-ours"
 Send = Callable[..., Awaitable[Answer]]

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from ops.ports import free_port
 from services.dispatcher.providers.adapter import Delivered
 from tests.contract.providers.peers import until
 from tests.contract.providers.sales import Attempt, latcom, sale
-from tests.contract.providers.sandboxes import ACCESS, Sandbox, free_port, run, sandbox
+from tests.contract.providers.sandboxes import ACCESS, Sandbox, run, sandbox
 
 pytestmark = pytest.mark.integration
 

@@ -7,12 +7,12 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
+from ops.ports import free_port
 from services.dispatcher.providers.adapter import NotSent, Unknown
 from services.dispatcher.providers.wire import Reply, Wire
 from tests.contract.providers import peers
 from tests.contract.providers.peers import Peer, until
 from tests.contract.providers.sales import Attempt
-from tests.contract.providers.sandboxes import free_port
 
 METHODS = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "PATCH"]
 OUT_MAX = 16_000_000
