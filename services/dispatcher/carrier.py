@@ -15,7 +15,7 @@ from services.dispatcher.attempts import (
     read_sale,
 )
 from services.dispatcher.providers.adapter import Answer, Provider, Unknown
-from services.dispatcher.rules import Finish, Park, after_inquiry, after_send
+from services.dispatcher.rules import Finish, Park, after_inquiry, after_send, reference_of
 from services.dispatcher.steps import StepFailed, Steps
 from shared.bus.messages import Begun, Outcome, Parking, Restoring, Work
 from shared.bus.reader import Entry
@@ -101,7 +101,7 @@ class Carrier:
         if not durable:
             return Park(why="not_sent", delay_ms=1_000, reason=Reason.NOT_SENT)
         right = Right(
-            reference=sale.topup_id,
+            reference=reference_of(self._provider.facts, sale.topup_id, begun.sent),
             number=begun.attempt,
             asked_at=asked_at,
             lease_ms=begun.after_ms,
@@ -109,7 +109,7 @@ class Carrier:
             crash=self._crash,
         )
         started = self._clock.monotonic()
-        answer = await self._ask(sale, right, begun.status)
+        answer = await self._ask(sale, right, begun)
         self._crash("dispatcher.after_answer")
         elapsed = self._clock.monotonic() - started
         named = type(answer).__name__
@@ -141,11 +141,13 @@ class Carrier:
             resend=self._resend,
         )
 
-    async def _ask(self, sale: Sale, right: Right, mode: str) -> Answer:
+    async def _ask(self, sale: Sale, right: Right, begun: Begun) -> Answer:
         try:
-            if mode == "send":
+            if begun.status == "send":
                 return await self._provider.send(sale, right)
-            return await self._provider.inquire(sale)
+            if not begun.sent:
+                return Unknown("the record does not say which attempt was sent")
+            return await self._provider.inquire(sale, right.reference)
         except Exception as problem:
             log.exception("adapter_failed", topup_id=sale.topup_id, provider=self._name)
             return Unknown(reason=type(problem).__name__, raw="")

@@ -46,6 +46,11 @@ class Park(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason
 
 
+def reference_of(facts: Facts, topup_id: str, attempt: int) -> str:
+    """Return what the provider calls this attempt's send."""
+    return f"{topup_id}-{attempt}" if facts.reference_per_attempt else topup_id
+
+
 def kind_of(facts: Facts) -> Kind:
     """Say what may be done about a send in doubt."""
     if facts.dedupes_on_reference:
@@ -112,7 +117,7 @@ def after_inquiry(  # noqa: PLR0913 - an answer, and all that it is weighed with
     `final`: the question was put after the quarantine, so that a negative counts.
     """
     delay = backoff_ms(attempt, chance)
-    negative = isinstance(answer, NotFound | Refused) and facts.visible_after_ms is not None
+    negative = _may_count(answer, facts)
     match answer:
         case Delivered():
             return Finish(to=State.SUCCEEDED, evidence=_evidence(answer, attempt, by))
@@ -134,6 +139,22 @@ def after_inquiry(  # noqa: PLR0913 - an answer, and all that it is weighed with
             return _unresolved(Reason.NO_ANSWER, answer, attempt, by)
         case _:
             return Park(why="unknown", delay_ms=delay, reason=Reason.NO_ANSWER)
+
+
+def _may_count(answer: Answer, facts: Facts) -> bool:
+    """Tell whether a no to a question is one at all, once the quarantine is over.
+
+    "Never heard of it" needs a provider that says how soon it shows what arrived. "That one was
+    refused" does not where each attempt has a reference of its own; where it has not, the refusal
+    may be an older attempt's.
+    """
+    match answer:
+        case NotFound():
+            return facts.visible_after_ms is not None
+        case Refused():
+            return facts.visible_after_ms is not None or facts.reference_per_attempt
+        case _:
+            return False
 
 
 def _unresolved(reason: Reason, answer: Answer, attempt: int, by: str) -> Finish:

@@ -39,11 +39,15 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Begun(msgspec.Struct, frozen=True):
-    """The answer to `begin`; `after_ms` is the lease granted, or when to ask again."""
+    """The answer to `begin`; `after_ms` is the lease granted, or when to ask again.
+
+    `sent` is the attempt of the last send: this one, or what a question is about.
+    """
 
     status: str
     after_ms: int = 0
     attempt: int = 0
+    sent: int = 0
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):

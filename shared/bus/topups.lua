@@ -1,5 +1,5 @@
 #!lua name=topups1
--- minor 6
+-- minor 7
 -- The life of a topup: every step that changes its record, its stream entries or its lane.
 --
 -- KEYS of every function, unless it says otherwise:
@@ -18,9 +18,9 @@ local HELD_RECHECK_MS = 5000
 local HOLD_MS_MAX = 60000
 local FIELDS = { 'v', 'state', 'lane', 'body', 'at', 'deliver_before', 'entry', 'owner',
   'nonce', 'mode', 'lease_until', 'attempt', 'first_send_at', 'doubt', 'quarantine',
-  'quarantine_until', 'seq', 'reason' }
+  'quarantine_until', 'seq', 'reason', 'sent' }
 local NUMBERS = { 'v', 'at', 'deliver_before', 'lease_until', 'attempt', 'first_send_at',
-  'quarantine', 'quarantine_until', 'seq' }
+  'quarantine', 'quarantine_until', 'seq', 'sent' }
 local DEFINITE_NO = { no = true, not_sent = true, hold = true }
 
 -- Which generation of which partition (by its meta key) the ledger has found to be what the books
@@ -134,8 +134,8 @@ local function close(c, i, id, r, seq, to, reason, reference, window, at)
   if reference ~= '' then redis.call('HSET', record_key(c, i), 'ref', reference) end
   move(c, i, r, to)
   if is_final(to) then
-    redis.call('HDEL', record_key(c, i), 'lane', 'deliver_before', 'first_send_at', 'doubt',
-      'quarantine', 'quarantine_until')
+    redis.call('HDEL', record_key(c, i), 'lane', 'deliver_before', 'sent', 'first_send_at',
+      'doubt', 'quarantine', 'quarantine_until')
     redis.call('PEXPIRE', record_key(c, i), window)
     redis.call('PEXPIRE', key_record_key(c, i), window)
   else
@@ -331,7 +331,8 @@ end
 -- begin: the write-ahead of an attempt.
 -- ARGV partitions owner neither|inquiry|dedupes|dedupes+inquiry lease_ms quarantine_ms
 --      dedupe_window_ms window_ms n x (id entry nonce)
--- reply { send|inquire|inquire_final, lease_ms, attempt } | { busy, lease_ms } | { held, recheck_ms }
+-- reply { send|inquire|inquire_final, lease_ms, attempt, sent } | { busy, lease_ms }
+--     | { held, recheck_ms }; sent is the attempt of the last send: what a question is about
 --     | { settled } | { duplicate } | { expired } | { unresolved } | { lost } | { newer }
 local function begin(keys, args)
   local c = context(keys, (#args - 7) / 3)
@@ -364,7 +365,7 @@ local function begin(keys, args)
       return { 'settled' }
     end
     if r.state == 'active' and r.nonce == nonce then
-      return { r.mode, math.max(r.lease_until - c.now, 0), r.attempt }
+      return { r.mode, math.max(r.lease_until - c.now, 0), r.attempt, r.sent }
     end
     if entry ~= r.entry then
       acknowledge(c, entry)
@@ -386,10 +387,11 @@ local function begin(keys, args)
       'lease_until', text(c.now + lease), 'attempt', r.attempt + 1)
     if mode == 'send' then
       redis.call('HSETNX', record_key(c, i), 'first_send_at', text(c.now))
-      redis.call('HSET', record_key(c, i), 'quarantine', text(quarantine))
+      r.sent = r.attempt + 1
+      redis.call('HSET', record_key(c, i), 'quarantine', text(quarantine), 'sent', r.sent)
     end
     move(c, i, r, 'active')
-    return { mode, lease, r.attempt + 1 }
+    return { mode, lease, r.attempt + 1, r.sent }
   end)
 end
 

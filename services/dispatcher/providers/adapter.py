@@ -53,6 +53,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     dedupes_on_reference: bool = False
     dedupe_window_ms: int | None = None
     inquiry: bool = False
+    reference_per_attempt: bool = False  # `<id>-<attempt>`: what is said of it is of that attempt
     visible_after_ms: int | None = None  # None: its "never heard of it" is never believed
     refusal_covers: bool = False
     connect_timeout_ms: int
@@ -104,8 +105,8 @@ class Provider(Protocol):
         """Make one paying request, once on the wire."""
         ...
 
-    async def inquire(self, sale: Sale) -> Answer:
-        """Ask what became of a topup, by our reference."""
+    async def inquire(self, sale: Sale, reference: str) -> Answer:
+        """Ask what became of the send that went out under this reference of ours."""
         ...
 
     async def close(self) -> None:

@@ -81,9 +81,9 @@ class Latcom:
             return reply
         return classify(reply, attempt.reference, self._mask_for(sale))
 
-    async def inquire(self, sale: Sale) -> Answer:
+    async def inquire(self, sale: Sale, reference: str) -> Answer:  # noqa: ARG002 - the contract's
         """Say nothing: LATCOM knows its own ids only, and a lost answer brought none."""
-        return Unknown(f"{self._facts.name} cannot be asked about {sale.topup_id}")
+        return Unknown(f"{self._facts.name} cannot be asked about {reference}")
 
     async def close(self) -> None:
         """Let go of the login and of all connections."""

@@ -38,19 +38,19 @@ class SandboxLatcom(Latcom):
         """What the sandbox was started with."""
         return self._facts
 
-    async def inquire(self, sale: Sale) -> Answer:
+    async def inquire(self, sale: Sale, reference: str) -> Answer:
         """Ask the sandbox by our reference."""
         if not self._facts.inquiry:
-            return await super().inquire(sale)
-        path = f"api/tn/status/{quote(sale.topup_id, safe='')}"
+            return await super().inquire(sale, reference)
+        path = f"api/tn/status/{quote(reference, safe='')}"
         reply = await self._authorized("GET", path, permit=Free())
         if not isinstance(reply, Reply):
             return reply
         mask = self._mask_for(sale)
-        result = read_result(reply, sale.topup_id)
+        result = read_result(reply, reference)
         if result is not None and result.status == "NotFound":
             return NotFound(mask(reply.body))
-        answer = classify(reply, sale.topup_id, mask)
+        answer = classify(reply, reference, mask)
         if isinstance(answer, Refused) and answer.kind == "hold":
             # Told of the past: it says that nothing was paid then, not how our account is now.
             return msgspec.structs.replace(answer, kind="retry")

@@ -33,7 +33,7 @@ async def asking(provider: Sandbox) -> AsyncIterator[SandboxLatcom]:
 async def test_a_lost_payment_is_found(asking: SandboxLatcom, provider: Sandbox) -> None:
     wanted = sale("905")
     assert isinstance(await asking.send(wanted, Attempt(wanted.topup_id)), Unknown)
-    answer = await asking.inquire(wanted)
+    answer = await asking.inquire(wanted, wanted.topup_id)
     assert isinstance(answer, Delivered)
     assert answer.provider_reference == provider.book(wanted.topup_id)["transaction"]
     assert provider.book(wanted.topup_id)["inquired"] == 1, "questions are counted"
@@ -43,8 +43,8 @@ async def test_a_lost_payment_is_found(asking: SandboxLatcom, provider: Sandbox)
 async def test_what_never_paid_was_never_heard_of(asking: SandboxLatcom) -> None:
     lost = sale("906")
     assert isinstance(await asking.send(lost, Attempt(lost.topup_id)), Unknown)
-    assert isinstance(await asking.inquire(lost), NotFound)
-    assert isinstance(await asking.inquire(sale()), NotFound)
+    assert isinstance(await asking.inquire(lost, lost.topup_id), NotFound)
+    assert isinstance(await asking.inquire(sale(), "nobody"), NotFound)
 
 
 @pytest.mark.parametrize(("ending", "kind"), [("901", "final"), ("902", "retry"), ("907", "retry")])
@@ -53,7 +53,7 @@ async def test_a_refusal_is_remembered_and_holds_nothing_now(
 ) -> None:
     wanted = sale(ending)
     await asking.send(wanted, Attempt(wanted.topup_id))
-    answer = await asking.inquire(wanted)
+    answer = await asking.inquire(wanted, wanted.topup_id)
     assert isinstance(answer, Refused)
     assert answer.kind == kind
 
@@ -62,7 +62,7 @@ async def test_what_still_runs_is_unknown(asking: SandboxLatcom, provider: Sandb
     wanted = sale("909")
     sending = asyncio.create_task(asking.send(wanted, Attempt(wanted.topup_id)))
     await until(lambda: bool(provider.book(wanted.topup_id)["running"]))
-    assert isinstance(await asking.inquire(wanted), Unknown)
+    assert isinstance(await asking.inquire(wanted, wanted.topup_id), Unknown)
     assert isinstance(await sending, Delivered)
 
 
@@ -72,12 +72,12 @@ async def test_a_question_survives_a_revoked_token(
     wanted = sale()
     await asking.send(wanted, Attempt(wanted.topup_id))
     provider.ask("POST", "/faults", {"revoke_tokens": True})
-    assert isinstance(await asking.inquire(wanted), Delivered)
+    assert isinstance(await asking.inquire(wanted, wanted.topup_id), Delivered)
 
 
 async def test_latcom_itself_says_nothing(adapter: Latcom, provider: Sandbox) -> None:
     wanted = sale()
-    assert isinstance(await adapter.inquire(wanted), Unknown)
+    assert isinstance(await adapter.inquire(wanted, wanted.topup_id), Unknown)
     assert provider.book(wanted.topup_id)["inquired"] == 0
     assert not adapter.facts.inquiry
     assert not adapter.facts.dedupes_on_reference

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.integration
 async def test_an_attempt_is_on_disk_with_owner_nonce_and_lease(bench: Bench) -> None:
     """What is answered `send` can be found by whoever comes after."""
     before = await bench.topups.now_ms()
-    assert await bench.start("t1", "a", "n1") == Begun("send", LEASE_MS, 1)
+    assert await bench.start("t1", "a", "n1") == Begun("send", LEASE_MS, 1, 1)
     record = await bench.record("t1")
     assert (record["state"], record["owner"], record["nonce"]) == ("active", "a", "n1")
     assert (record["mode"], record["attempt"]) == ("send", "1")
@@ -40,7 +40,7 @@ async def test_a_repeated_answer_never_grants_time_that_is_over(bench: Bench) ->
     """Zero is left of a lease that has ended."""
     await bench.start("t1", "a", "n1")
     await bench.pass_time(LEASE_MS + 1)
-    assert await bench.begin("t1", "a", "n1") == Begun("send", 0, 1)
+    assert await bench.begin("t1", "a", "n1") == Begun("send", 0, 1, 1)
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.UNRESOLVED])
@@ -133,7 +133,7 @@ async def test_attempts_are_counted_and_the_first_send_is_remembered(bench: Benc
     await bench.park("t1", "n1", "no")
     await bench.pass_time(1_000)
     first = (await bench.record("t1"))["first_send_at"]
-    assert await bench.again("t1", "a", "n2") == Begun("send", LEASE_MS, 2)
+    assert await bench.again("t1", "a", "n2") == Begun("send", LEASE_MS, 2, 2)
     assert (await bench.record("t1"))["first_send_at"] == first
 
 

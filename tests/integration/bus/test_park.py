@@ -36,7 +36,7 @@ async def test_a_definite_no_leaves_nothing_in_doubt(bench: Bench, why: str) -> 
     await bench.park("t1", "n1", why)
     assert (await bench.record("t1")).get("doubt", "") == ""
     await bench.topups.release(LANE, by="me")
-    assert await bench.again("t1", "b", "n2") == Begun("send", LEASE_MS, 2)
+    assert await bench.again("t1", "b", "n2") == Begun("send", LEASE_MS, 2, 2)
 
 
 @pytest.mark.parametrize("why", ["unknown", "not_found", "anything else"])
@@ -77,6 +77,21 @@ async def test_a_definite_no_to_a_second_send_keeps_the_first_in_doubt(bench: Be
     await bench.again("t1", "a", "n2")
     await bench.park("t1", "n2", "no")
     assert (await bench.record("t1"))["doubt"] == "n1"
+
+
+async def test_a_question_is_about_the_last_send(bench: Bench) -> None:
+    """However many questions came after it, and refused sends before it."""
+    bench.kind = "inquiry"
+    await bench.start("t1", "a", "n1")
+    await bench.park("t1", "n1", "no")
+    assert await bench.again("t1", "a", "n2") == Begun("send", LEASE_MS, 2, 2)
+    await bench.park("t1", "n2", "unknown")
+    assert await bench.again("t1", "a", "n3") == Begun("inquire", LEASE_MS, 3, 2)
+    await bench.park("t1", "n3", "unknown")
+    assert await bench.again("t1", "a", "n4") == Begun("inquire", LEASE_MS, 4, 2)
+    assert (await bench.begin("t1", "a", "n4")).sent == 2, "a lost answer is given again"
+    await bench.finish("t1", "n4", State.SUCCEEDED)
+    assert "sent" not in await bench.record("t1")
 
 
 async def test_an_early_not_found_waits_for_the_quarantine(bench: Bench) -> None:

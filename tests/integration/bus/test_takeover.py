@@ -64,7 +64,7 @@ async def test_a_dead_send_where_a_repeat_is_harmless_is_sent_again(bench: Bench
     bench.kind = "dedupes"
     await bench.start("t1", "a", "n1")
     await bench.silence("a")
-    assert await bench.begin("t1", "b", "n2") == Begun("send", LEASE_MS, 2)
+    assert await bench.begin("t1", "b", "n2") == Begun("send", LEASE_MS, 2, 2)
     record = await bench.record("t1")
     assert (record["owner"], record["doubt"]) == ("b", "n1")
 

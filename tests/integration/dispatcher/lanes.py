@@ -37,9 +37,9 @@ class Patron:
         await self.goes_on.wait()
         return self.answer
 
-    async def inquire(self, sale: Sale) -> Answer:
+    async def inquire(self, sale: Sale, reference: str) -> Answer:
         """Know nothing."""
-        return Unknown(f"{sale.topup_id} is not known")
+        return Unknown(f"{reference} is not known")
 
     async def close(self) -> None:
         """Hold nothing open."""

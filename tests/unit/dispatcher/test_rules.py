@@ -24,6 +24,7 @@ from services.dispatcher.rules import (
     after_send,
     backoff_ms,
     kind_of,
+    reference_of,
     resend_window_of,
 )
 from shared.contracts.limits import CLOCK_ERROR_MS
@@ -33,7 +34,8 @@ TIMEOUTS: Any = {"connect_timeout_ms": 1, "login_timeout_ms": 1, "answer_timeout
 NEITHER = Facts(name="X", **TIMEOUTS)
 DEDUPES = Facts(name="X", dedupes_on_reference=True, dedupe_window_ms=1_000, **TIMEOUTS)
 ASKABLE = Facts(name="X", inquiry=True, visible_after_ms=1_000, **TIMEOUTS)
-ALL = [NEITHER, DEDUPES, ASKABLE]
+NUMBERED = Facts(name="X", inquiry=True, reference_per_attempt=True, **TIMEOUTS)
+ALL = [NEITHER, DEDUPES, ASKABLE, NUMBERED]
 
 DELIVERED = Delivered(provider_reference="P1", raw="{}")
 FINAL = Refused(reason="blocked", code="7", kind="final", raw="{}")
@@ -92,7 +94,7 @@ def test_doubt_at_a_provider_that_can_neither_is_unresolved_at_once() -> None:
     assert verdict.to is State.UNRESOLVED
 
 
-@pytest.mark.parametrize("facts", [DEDUPES, ASKABLE])
+@pytest.mark.parametrize("facts", [DEDUPES, ASKABLE, NUMBERED])
 def test_doubt_elsewhere_waits_for_another_send_or_a_question(facts: Facts) -> None:
     """The server decides which by the record."""
     assert ends(sent(UNKNOWN, facts)) == "unknown"
@@ -128,6 +130,20 @@ def test_a_provider_that_cannot_say_when_it_shows_has_no_negatives() -> None:
     assert ends(asked(FINAL, blind, final=True)) == "unknown"
     assert ends(asked(NOT_FOUND, blind, final=True)) == "unknown"
     assert ends(asked(NOT_FOUND, blind, final=True, attempt=INQUIRIES_MAX)) == "unresolved"
+
+
+def test_a_refusal_of_a_reference_of_its_own_counts_where_absence_does_not() -> None:
+    """It cannot be an older attempt's; but only once the quarantine is over."""
+    assert ends(asked(FINAL, NUMBERED, final=False)) == "not_found"
+    assert ends(asked(FINAL, NUMBERED, final=True)) == "failed"
+    assert ends(asked(RETRY, NUMBERED, final=True)) == "not_found"
+    assert ends(asked(NOT_FOUND, NUMBERED, final=True)) == "unknown"
+
+
+def test_a_reference_names_its_attempt_where_the_provider_has_room_for_it() -> None:
+    """What is said of it is then said of that attempt."""
+    assert reference_of(NUMBERED, "t", 7) == "t-7"
+    assert reference_of(ASKABLE, "t", 7) == "t"
 
 
 @pytest.mark.parametrize("final", [True, False])
