@@ -95,7 +95,12 @@ STREAMS: Final = (
                 "it is packed as `shared/contracts/packing.py` says.",
                 Evidence,
             ),
+            "tried": _text(
+                "The attempts that did not settle it, a line each: the time in milliseconds, a "
+                "space, and the array of `shared/contracts/tries.py`."
+            ),
         },
+        optional=frozenset({"tried"}),  # nearly all end with their first attempt
         senders=("dispatcher",),
         groups=(LEDGER_GROUP,),
         tailed_by=("gateway",),

@@ -14,8 +14,15 @@ from services.dispatcher.attempts import (
     new_nonce,
     read_sale,
 )
-from services.dispatcher.providers.adapter import Answer, Provider, Unknown
-from services.dispatcher.rules import Finish, Park, after_inquiry, after_send, reference_of
+from services.dispatcher.providers.adapter import Answer, NotSent, Provider, Unknown
+from services.dispatcher.rules import (
+    Finish,
+    Park,
+    after_inquiry,
+    after_send,
+    reference_of,
+    tried,
+)
 from services.dispatcher.steps import StepFailed, Steps
 from shared.bus.messages import Begun, Outcome, Parking, Restoring, Work
 from shared.bus.reader import Entry
@@ -24,6 +31,7 @@ from shared.contracts import events
 from shared.contracts.limits import DEAD_PAYLOAD_BYTES_MAX
 from shared.contracts.packing import pack
 from shared.contracts.states import Reason, State
+from shared.contracts.tries import encode_try
 from shared.runtime.clock import Clock
 from shared.runtime.crashpoints import CrashPoint
 
@@ -73,8 +81,8 @@ class Carrier:
         match begun.status:
             case "send" | "inquire" | "inquire_final":
                 self._crash("dispatcher.after_begin")
-                verdict = await self._verdict(sale, begun, asked_at, durable=durable)
-                await self._conclude(sale, work.nonce, verdict, begun)
+                verdict, said = await self._verdict(sale, begun, asked_at, durable=durable)
+                await self._conclude(sale, work.nonce, verdict, begun, said)
                 return 0
             case "busy" | "held":
                 return max(begun.after_ms, 1)
@@ -87,19 +95,35 @@ class Carrier:
 
     async def _verdict(
         self, sale: Sale, begun: Begun, asked_at: float, *, durable: bool
-    ) -> Finish | Park:
-        """Return what becomes of the topup; whatever breaks on the way, it may have been sent."""
+    ) -> tuple[Finish | Park, bytes]:
+        """Return what becomes of the topup, and what is kept of the attempt where it waits.
+
+        Whatever breaks on the way, it may have been sent.
+        """
+        started = self._clock.monotonic()
         try:
-            return await self._attempt(sale, begun, asked_at, durable=durable)
+            answer, verdict = await self._attempt(sale, begun, asked_at, durable=durable)
         except Exception as problem:
             log.exception("attempt_broke", topup_id=sale.topup_id, provider=self._name)
-            return self._judge(Unknown(reason=type(problem).__name__), begun)
+            answer = Unknown(reason=type(problem).__name__)
+            verdict = self._judge(answer, begun)
+        elapsed_ms = round((self._clock.monotonic() - started) * 1_000)
+        return verdict, encode_try(
+            tried(
+                answer,
+                attempt=begun.attempt,
+                mode=begun.status,
+                by=self._by,
+                elapsed_ms=elapsed_ms,
+            )
+        )
 
     async def _attempt(
         self, sale: Sale, begun: Begun, asked_at: float, *, durable: bool
-    ) -> Finish | Park:
+    ) -> tuple[Answer, Finish | Park]:
         if not durable:
-            return Park(why="not_sent", delay_ms=1_000, reason=Reason.NOT_SENT)
+            parked = Park(why="not_sent", delay_ms=1_000, reason=Reason.NOT_SENT)
+            return NotSent(reason="the attempt is not on all the disks it must be on"), parked
         right = Right(
             reference=reference_of(self._provider.facts, sale.topup_id, begun.sent),
             number=begun.attempt,
@@ -123,7 +147,7 @@ class Carrier:
             answer=named,
             elapsed_ms=round(elapsed * 1_000),
         )
-        return self._judge(answer, begun)
+        return answer, self._judge(answer, begun)
 
     def _judge(self, answer: Answer, begun: Begun) -> Finish | Park:
         facts, chance = self._provider.facts, random.random()  # noqa: S311 - spreads retries only
@@ -154,14 +178,16 @@ class Carrier:
 
     # -- out -----------------------------------------------------------------------------------
 
-    async def _conclude(self, sale: Sale, nonce: str, verdict: Finish | Park, begun: Begun) -> None:
+    async def _conclude(
+        self, sale: Sale, nonce: str, verdict: Finish | Park, begun: Begun, said: bytes
+    ) -> None:
         match verdict:
             case Finish():
                 reply, state = await self._steps.finish(_outcome(sale, nonce, verdict))
                 if reply == "not_yet":
                     delay_ms = begun.after_ms
                     verdict = Park(why="not_found", delay_ms=delay_ms, reason=Reason.NOT_FOUND_YET)
-                    await self._park(sale, nonce, verdict)
+                    await self._park(sale, nonce, verdict, said)
                     return
                 self._crash("dispatcher.after_finish")
                 if reply == "lost":
@@ -169,9 +195,9 @@ class Carrier:
                 else:
                     self._report(sale, reply, state)
             case Park():
-                await self._park(sale, nonce, verdict)
+                await self._park(sale, nonce, verdict, said)
 
-    async def _park(self, sale: Sale, nonce: str, verdict: Park) -> None:
+    async def _park(self, sale: Sale, nonce: str, verdict: Park, said: bytes) -> None:
         self._crash("dispatcher.before_park")
         reply, delay_ms = await self._steps.park(
             Parking(
@@ -181,6 +207,7 @@ class Carrier:
                 delay_ms=verdict.delay_ms,
                 why=verdict.why,
                 reason=verdict.reason,
+                said=said,
             )
         )
         self._crash("dispatcher.after_park")

@@ -17,6 +17,7 @@ from services.dispatcher.providers.adapter import (
 from shared.contracts.events import Evidence
 from shared.contracts.limits import quarantine_ms, resend_window_ms
 from shared.contracts.states import Reason, State
+from shared.contracts.tries import RAW_CHARACTERS_MAX, Try
 
 Mode = Literal["send", "inquire", "inquire_final"]
 Kind = Literal["neither", "inquiry", "dedupes", "dedupes+inquiry"]
@@ -139,6 +140,31 @@ def after_inquiry(  # noqa: PLR0913 - an answer, and all that it is weighed with
             return _unresolved(Reason.NO_ANSWER, answer, attempt, by)
         case _:
             return Park(why="unknown", delay_ms=delay, reason=Reason.NO_ANSWER)
+
+
+def tried(answer: Answer, *, attempt: int, mode: str, by: str, elapsed_ms: int) -> Try:
+    """Return what is kept of an attempt whose answer settles nothing."""
+    raw = getattr(answer, "raw", "") or getattr(answer, "reason", "")
+    if len(raw) > RAW_CHARACTERS_MAX:
+        raw = raw[: RAW_CHARACTERS_MAX - 1] + "…"
+    return Try(
+        attempt=attempt,
+        mode=mode,
+        answer=_NAMES[type(answer)],
+        code=getattr(answer, "code", None),
+        raw=_readable(raw),
+        by=by,
+        elapsed_ms=elapsed_ms,
+    )
+
+
+_NAMES: Final[dict[type[Answer], str]] = {
+    Delivered: "delivered",
+    Refused: "refused",
+    NotSent: "not_sent",
+    Unknown: "unknown",
+    NotFound: "not_found",
+}
 
 
 def _may_count(answer: Answer, facts: Facts) -> bool:

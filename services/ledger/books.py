@@ -184,6 +184,7 @@ class _Batch:
             settled_at_ms=[one.settled_at_ms for one in given],
             entry=[one.entry for one in given],
             digest=[one.digest for one in given],
+            tried=[one.raw_tries.decode() or None for one in given],
             currency=[one.request.body.currency for one in given],
             amount_minor=[one.request.body.amount_minor for one in given],
             **MOVES,
@@ -287,5 +288,6 @@ def _aside(request: Request, outcome: Outcome | None = None) -> tuple[str, int, 
             "state": outcome.state.value,
             "reason": outcome.reason,
             "evidence": msgspec.Raw(outcome.raw_evidence or b"null"),
+            **({"tried": outcome.raw_tries.decode()} if outcome.raw_tries else {}),
         }
     return request.topup_id, seq, digest, msgspec.json.encode(content).decode()

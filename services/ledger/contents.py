@@ -49,8 +49,8 @@ def _request(at_ms: int, metadata: str | None, *columns: Any) -> bytes:  # noqa:
     return request_digest(encode(body), at_ms)
 
 
-def _outcome(state: str, reason: str | None, evidence: str | None) -> bytes:
-    return outcome_digest(state, reason or "", (evidence or "").encode())
+def _outcome(state: str, reason: str | None, evidence: str | None, tried: str | None) -> bytes:
+    return outcome_digest(state, reason or "", (evidence or "").encode(), (tried or "").encode())
 
 
 _DIGESTS: Final[dict[str, Callable[..., bytes]]] = {

@@ -12,6 +12,7 @@ from shared.contracts.events import Evidence, TopupRequested, decode_evidence, d
 from shared.contracts.money import EXPONENTS
 from shared.contracts.packing import unpack
 from shared.contracts.states import SETTLED, State
+from shared.contracts.tries import decode_tries
 
 _TOPUP_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NUMBER: Final = re.compile(rb"[0-9]{1,15}")
@@ -47,6 +48,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     evidence: Evidence | None
     raw_evidence: bytes
+    raw_tries: bytes  # of the attempts before the one that settled it
     settled_at_ms: int
     entry: str
     digest: bytes
@@ -108,6 +110,7 @@ def read_outcome(entry: str, fields: Fields) -> Outcome:
     if settled_at_ms > _AT_MS_MAX:
         raise Unreadable(f"entry {entry} is of no time that can be booked")
     reason, raw_evidence = _text(fields, "reason"), _unpacked(_field(fields, "evidence"))
+    raw_tries = _tries(fields.get("tried", b""))
     return Outcome(
         request=_request(fields),
         seq=seq,
@@ -115,9 +118,10 @@ def read_outcome(entry: str, fields: Fields) -> Outcome:
         reason=plain(reason) or None,
         evidence=_evidence(raw_evidence),
         raw_evidence=raw_evidence,
+        raw_tries=raw_tries,
         settled_at_ms=settled_at_ms,
         entry=entry,
-        digest=outcome_digest(state, reason, raw_evidence),
+        digest=outcome_digest(state, reason, raw_evidence, raw_tries),
     )
 
 
@@ -126,9 +130,10 @@ def request_digest(raw: bytes, at_ms: int) -> bytes:
     return _digest(raw, b"%d" % at_ms)
 
 
-def outcome_digest(state: str, reason: str, raw_evidence: bytes) -> bytes:
+def outcome_digest(state: str, reason: str, raw_evidence: bytes, raw_tries: bytes) -> bytes:
     """Return what tells one outcome from another in the same place."""
-    return _digest(state.encode(), reason.encode(), raw_evidence)
+    tries = [raw_tries] if raw_tries else []
+    return _digest(state.encode(), reason.encode(), raw_evidence, *tries)
 
 
 def plain(text: str) -> str:
@@ -154,6 +159,14 @@ def _evidence(raw: bytes) -> Evidence | None:
         return decode_evidence(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise Unreadable(f"evidence cannot be read: {problem}") from None
+
+
+def _tries(raw: bytes) -> bytes:
+    try:
+        decode_tries(raw)
+    except (ValueError, msgspec.MsgspecError, RecursionError) as problem:
+        raise Unreadable(f"tried cannot be read: {problem}") from None
+    return raw
 
 
 def _field(fields: Fields, name: str) -> bytes:

@@ -44,14 +44,14 @@ WITH given AS (
     FROM unnest(%(topup_id)b::uuid[], %(seq)b::smallint[], %(state)b::text[], %(reason)b::text[],
                 %(provider_reference)b::text[], %(evidence)b::json[], %(settled_at_ms)b::bigint[],
                 %(entry)b::text[], %(digest)b::bytea[], %(currency)b::text[],
-                %(amount_minor)b::bigint[])
+                %(amount_minor)b::bigint[], %(tried)b::text[])
         AS outcome (topup_id, seq, state, reason, provider_reference, evidence, settled_at_ms,
-                    entry, digest, currency, amount_minor)
+                    entry, digest, currency, amount_minor, tried)
 ), new AS (
     INSERT INTO outcomes (topup_id, seq, state, reason, provider_reference, evidence, settled_at,
-                          entry, digest)
+                          entry, digest, tried)
     SELECT topup_id, seq, state, reason, provider_reference, evidence,
-           'epoch'::timestamptz + settled_at_ms * interval '1 ms', entry, digest
+           'epoch'::timestamptz + settled_at_ms * interval '1 ms', entry, digest, tried
     FROM given
     ORDER BY topup_id, seq
     ON CONFLICT (topup_id, seq) DO NOTHING
@@ -302,7 +302,7 @@ SELECT topup_id::text, digest, (extract(epoch FROM accepted_at) * 1000)::bigint,
 FROM topups;
 
 -- outcomes_as_read: each outcome's digest, and what it was made from.
-SELECT topup_id::text, digest, state, reason, evidence::text FROM outcomes;
+SELECT topup_id::text, digest, state, reason, evidence::text, tried FROM outcomes;
 
 -- digest: of all that came from the streams, whatever the order in which it was booked.
 WITH rows AS (

@@ -82,6 +82,7 @@ class Parking(msgspec.Struct, frozen=True, kw_only=True):
     delay_ms: int
     why: str  # no, not_sent, unknown, not_found, hold
     reason: str
+    said: bytes = b""  # what the attempt found out, as `shared.contracts.tries` writes it
 
 
 class Restoring(msgspec.Struct, frozen=True, kw_only=True):

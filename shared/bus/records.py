@@ -9,6 +9,7 @@ from shared.bus.messages import ItemFailed
 from shared.contracts.errors import TopupError
 from shared.contracts.events import TopupRequested, decode_request
 from shared.contracts.states import Reason, State
+from shared.contracts.tries import Tried, decode_tries
 
 _REASONLESS: Final = frozenset({State.QUEUED, State.ACTIVE})
 """While nothing holds a topup up, an earlier attempt's reason would only confuse."""
@@ -35,6 +36,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     lease_until_ms: int | None = None
     deliver_before_ms: int | None = None
     first_send_at_ms: int | None = None
+    tried: list[Tried] = []
 
     def seen(self, *, lane_open: bool) -> tuple[State, str | None]:
         """Return the state and the reason to tell; what queues on a held lane waits for that."""
@@ -110,6 +112,7 @@ def _record(topup_id: str, flat: Sequence[bytes]) -> Record:
         lease_until_ms=whole(found.get(b"lease_until")),
         deliver_before_ms=whole(found.get(b"deliver_before")),
         first_send_at_ms=whole(found.get(b"first_send_at")),
+        tried=decode_tries(found.get(b"tried", b"")),
     )
 
 

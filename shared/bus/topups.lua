@@ -1,5 +1,5 @@
 #!lua name=topups1
--- minor 7
+-- minor 8
 -- The life of a topup: every step that changes its record, its stream entries or its lane.
 --
 -- KEYS of every function, unless it says otherwise:
@@ -16,9 +16,10 @@ local SILENT_MS = 5000
 local ALIVE_FORGET_MS = 3600000
 local HELD_RECHECK_MS = 5000
 local HOLD_MS_MAX = 60000
+local TRIED_BYTES_MAX = 4096
 local FIELDS = { 'v', 'state', 'lane', 'body', 'at', 'deliver_before', 'entry', 'owner',
   'nonce', 'mode', 'lease_until', 'attempt', 'first_send_at', 'doubt', 'quarantine',
-  'quarantine_until', 'seq', 'reason', 'sent' }
+  'quarantine_until', 'seq', 'reason', 'sent', 'tried' }
 local NUMBERS = { 'v', 'at', 'deliver_before', 'lease_until', 'attempt', 'first_send_at',
   'quarantine', 'quarantine_until', 'seq', 'sent' }
 local DEFINITE_NO = { no = true, not_sent = true, hold = true }
@@ -128,7 +129,8 @@ local function is_final(state) return state == 'succeeded' or state == 'failed' 
 local function close(c, i, id, r, seq, to, reason, reference, window, at)
   acknowledge(c, r.entry)
   redis.call('ZREM', c.waiting, id)
-  redis.call('HDEL', record_key(c, i), 'entry', 'owner', 'mode', 'lease_until', 'reason', 'ref')
+  redis.call('HDEL', record_key(c, i), 'entry', 'owner', 'mode', 'lease_until', 'reason', 'ref',
+    'tried')
   redis.call('HSET', record_key(c, i), 'seq', seq, 'end', at)
   if reason ~= '' then redis.call('HSET', record_key(c, i), 'reason', reason) end
   if reference ~= '' then redis.call('HSET', record_key(c, i), 'ref', reference) end
@@ -146,9 +148,27 @@ end
 
 local function settle(c, i, id, r, to, reason, reference, evidence, window)
   local seq = r.seq + 1
-  redis.call('XADD', c.outcomes, '*', 'id', id, 'seq', seq, 'state', to, 'body', r.body,
-    'at', text(r.at), 'reason', reason, 'evidence', evidence)
+  local entry = { 'id', id, 'seq', seq, 'state', to, 'body', r.body, 'at', text(r.at),
+    'reason', reason, 'evidence', evidence }
+  if (r.tried or '') ~= '' then entry[#entry + 1], entry[#entry + 2] = 'tried', r.tried end
+  redis.call('XADD', c.outcomes, '*', unpack(entry))
   close(c, i, id, r, seq, to, reason, reference, window, text(c.now))
+end
+
+-- Keep what an attempt that settled nothing has found out, a line each, for the outcome to take along.
+-- Beyond the bound a line takes the place of the last one: the first and the latest are kept.
+local function remember(c, i, r, said)
+  if said == '' then return end
+  local line = text(c.now) .. ' ' .. said .. '\n'
+  if #r.tried + #line > TRIED_BYTES_MAX then r.tried = string.match(r.tried, '^(.*\n)[^\n]*\n$') or '' end
+  r.tried = r.tried .. line
+  redis.call('HSET', record_key(c, i), 'tried', r.tried)
+end
+
+-- The owner of the attempt is gone, and with it the answer; said once, however often it is seen.
+local function remember_silence(c, i, r)
+  if string.find(r.tried, '["a1",' .. r.attempt .. ',', 1, true) then return end
+  remember(c, i, r, cjson.encode({ 'a1', r.attempt, r.mode, 'silent', cjson.null, cjson.null, r.owner }))
 end
 
 -- The send of `r.nonce` may have paid: it is in doubt from now on, once.
@@ -348,6 +368,7 @@ local function begin(keys, args)
     local harmless = r.mode ~= 'send' or kind ~= 'neither'
     if r.lease_until > c.now and not (silent and harmless) then return false end
     if r.mode == 'send' then suspect(c, i, r, r.lease_until, quarantine) end
+    remember_silence(c, i, r)
     return true
   end
 
@@ -442,13 +463,14 @@ end
 -- ---- park and wake -------------------------------------------------------------------------
 
 -- park: the end of an attempt that will be tried again, or asked about, later.
--- ARGV quarantine_ms hold_ms n x (id nonce delay_ms no|not_sent|unknown|not_found|hold reason)
+-- ARGV quarantine_ms hold_ms n x (id nonce delay_ms no|not_sent|unknown|not_found|hold reason said)
+--      an older dispatcher gives no `said`
 -- reply { ok|fenced|lost|newer, due_ms }
 local function park(keys, args)
-  local c = context(keys, (#args - 2) / 5)
-  local quarantine, hold_ms = tonumber(args[1]), tonumber(args[2])
+  local c = context(keys, (#keys - COMMON) / 2)
+  local quarantine, hold_ms, width = tonumber(args[1]), tonumber(args[2]), (#args - 2) / c.n
   return each(c, function(i)
-    local id, nonce, delay, why, reason = unpack(args, 3 + 5 * (i - 1), 7 + 5 * (i - 1))
+    local id, nonce, delay, why, reason, said = unpack(args, 3 + width * (i - 1), 2 + width * i)
     local r = read(c, i)
     if not r then
       copy_to_dead(c, id, 'lost', reason)
@@ -471,6 +493,7 @@ local function park(keys, args)
     acknowledge(c, r.entry)
     redis.call('HDEL', record_key(c, i), 'entry', 'owner', 'mode', 'lease_until')
     redis.call('HSET', record_key(c, i), 'reason', reason)
+    remember(c, i, r, said or '')
     redis.call('ZADD', c.waiting, due, id)
     move(c, i, r, 'waiting')
     local says = why == 'hold' and 'hold' or (why == 'no' and 'fine' or 'silent')
@@ -578,6 +601,7 @@ local function bury(keys, args)
     if entry ~= r.entry then return { 'duplicate' } end
     local doubtful = r.doubt ~= '' or (r.state == 'active' and r.mode == 'send')
     if r.state == 'active' and r.mode == 'send' then suspect(c, i, r, r.lease_until, r.quarantine) end
+    if r.state == 'active' then remember_silence(c, i, r) end
     settle(c, i, id, r, doubtful and 'unresolved' or 'failed', 'unreadable', '', '', args[1])
     return { doubtful and 'unresolved' or 'failed' }
   end)

@@ -127,7 +127,7 @@ class Topups:
         )
         args: list[Any] = [terms.quarantine_ms, terms.hold_ms]
         for item in items:
-            args += (item.id, item.nonce, item.delay_ms, item.why, item.reason)
+            args += (item.id, item.nonce, item.delay_ms, item.why, item.reason, item.said)
         replies = await self._caller.call("park", keys, args, durable=True)
         return [failed_item(reply) or (text(reply[0]), int(reply[1])) for reply in replies]
 

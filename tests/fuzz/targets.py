@@ -48,6 +48,7 @@ OUTCOMES: Final = "topup:{0}:outcomes"
 ENTRY: Final = "1795000000000-0"
 _LANE_FIELDS: Final = {"id": ID.encode(), "body": BODY, "at": b"1795000000000"}
 _EVIDENCE: Final = b'["e1","77",null,{"status":"SUCCESS"},"dispatcher-1#ab",1]'
+_TRIED: Final = b'1795000000000 ["a1",1,"send","refused","8",{"status":"Fail"},"d#1",7]\n'
 _OUTCOME_FIELDS: Final = {
     **_LANE_FIELDS, "seq": b"1", "state": b"succeeded", "reason": b"", "evidence": _EVIDENCE,
 }  # fmt: skip
@@ -84,7 +85,8 @@ def unpacked(data: bytes) -> dict[str, bytes]:
 
 _LANE_ENTRIES: Final = [packed({"id": ID.encode(), "body": BODY}), packed(_LANE_FIELDS)]
 _OUTCOME_ENTRIES: Final = [
-    packed(_OUTCOME_FIELDS), packed({**_OUTCOME_FIELDS, "evidence": pack(_EVIDENCE)})
+    packed(_OUTCOME_FIELDS),
+    packed({**_OUTCOME_FIELDS, "evidence": pack(_EVIDENCE), "tried": _TRIED}),
 ]  # fmt: skip
 
 

@@ -125,12 +125,20 @@ class Bench:
         return reply
 
     async def park(
-        self, topup_id: str, nonce: str, why: str, *, delay_ms: int = 0, reason: str = "reason"
+        self,
+        topup_id: str,
+        nonce: str,
+        why: str,
+        *,
+        delay_ms: int = 0,
+        reason: str = "reason",
+        said: bytes = b"",
     ) -> tuple[str, int]:
         """Park an attempt."""
         parking = Parking(
-            id=topup_id, key_hash="", nonce=nonce, delay_ms=delay_ms, why=why, reason=reason
-        )
+            id=topup_id, key_hash="", nonce=nonce, delay_ms=delay_ms, why=why, reason=reason,
+            said=said,
+        )  # fmt: skip
         (reply,) = await self.topups.park(0, LANE, [parking], terms=self.terms)
         assert not isinstance(reply, ItemFailed), reply
         return reply

@@ -45,6 +45,7 @@ DAMAGE = [
     ("UPDATE outcomes SET state = 'failed' WHERE seq = 1 AND state = 'succeeded'", CENT),
     ("UPDATE outcomes SET evidence = null", AS_READ),
     ("UPDATE outcomes SET reason = 'resolved'", AS_READ),
+    ("UPDATE outcomes SET tried = '1 []'", AS_READ),
     ("UPDATE outcomes SET seq = 2 WHERE state = 'succeeded'", BELONGS),
     ("DELETE FROM outcomes WHERE seq = 1", BELONGS),
     ("DELETE FROM outcomes WHERE seq = 2", LAST),

@@ -26,6 +26,7 @@ from services.dispatcher.rules import (
     kind_of,
     reference_of,
     resend_window_of,
+    tried,
 )
 from shared.contracts.limits import CLOCK_ERROR_MS
 from shared.contracts.states import State
@@ -186,3 +187,16 @@ def test_the_last_request_under_way_arrives_within_the_dedupe_window() -> None:
     facts = Facts(name="X", dedupes_on_reference=True, dedupe_window_ms=600_000, **TIMEOUTS)
     assert resend_window_of(facts) + facts.answer_timeout_ms + CLOCK_ERROR_MS == 600_000
     assert resend_window_of(DEDUPES) == 0
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_every_answer_can_be_kept_in_few_bytes(answer: Answer) -> None:
+    """With the provider's own words; a long one is cut, and one that is JSON stays JSON."""
+    kept = tried(answer, attempt=2, mode="send", by="d#1", elapsed_ms=7)
+    assert (kept.attempt, kept.mode, kept.by, kept.elapsed_ms) == (2, "send", "d#1", 7)
+    wordy = tried(
+        Unknown(reason="?", raw="x" * 9_999), attempt=1, mode="send", by="d", elapsed_ms=0
+    )
+    assert len(wordy.raw) == 300
+    assert wordy.raw.endswith("…")
+    assert tried(RETRY, attempt=1, mode="send", by="d", elapsed_ms=0).raw == {}
