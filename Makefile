@@ -5,15 +5,17 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c # a filtered command fails as it would alone
 INSTALL := PYTHONUNBUFFERED=1 $(PIP) install --progress-bar off --require-hashes
 SHOWN := sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing .*/  unpacking …/p'
-.PHONY: help run test model model-long bench-memory bench-replay fuzz-api asyncapi check fuzz chaos crash-points overload takeover soak chaos-self-test install format lint types imports unused lock clean
+.PHONY: help run test test-long model model-long bench-memory bench-replay fuzz-api asyncapi check fuzz chaos crash-points overload takeover soak chaos-self-test install format lint types imports unused lock clean
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.local ## everything up on this machine, with a sandbox provider
 	@exec .venv/bin/topup up
 
-test: .venv/.dev ## every test, on real servers and real processes
-	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
+test: .venv/.dev ## the tests of each change, on real servers and real processes
+	$(PY) -m pytest -n auto --dist loadfile -m "not long"
+test-long: .venv/.dev ## the tests that take longer: scaling under load, lost data, overload, an attack on the API
+	$(PY) -m pytest -n auto --dist loadfile -m long
 
 bench-memory: .venv/.dev ## what a settled topup takes in Valkey, and how long its steps do
 	$(PY) -m bench.memory

@@ -1,5 +1,6 @@
 """What all tests share: a real Valkey, flushed for each test, and a fresh database a module."""
 
+import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 
@@ -11,6 +12,13 @@ from redis import Redis
 from shared.runtime.redis import Client, connect
 from tests import servers
 from tests.vouching import vouch_for
+
+_WORKERS_MAX = 4
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: half of what a test does is to wait."""
+    return min(_WORKERS_MAX, (os.cpu_count() or 1) + 1)
 
 
 def pytest_report_header() -> str:

@@ -115,6 +115,7 @@ async def test_what_travels_is_what_is_described(stack: Stack, redis: Client) ->
         assert groups == set(DESCRIBED["channels"][name]["x-redis-stream"]["groups"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [4711])
 async def test_no_request_breaks_the_api(stack: Stack, seed: int) -> None:
     """Hundreds of odd ones, from the description: no 5xx, nothing undescribed, no key unneeded."""

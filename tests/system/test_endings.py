@@ -69,6 +69,7 @@ async def test_an_answer_may_wait_for_the_end(stack: Stack) -> None:
     await until(listed)
 
 
+@pytest.mark.long
 @pytest.mark.settings(SANDBOX_INQUIRY="on", **FAST)
 async def test_doubt_is_cleared_where_the_provider_can_be_asked(stack: Stack) -> None:
     """What was paid is found out by asking, and is never sent again."""
@@ -77,6 +78,7 @@ async def test_doubt_is_cleared_where_the_provider_can_be_asked(stack: Stack) ->
     assert await told(stack, topups) == dict.fromkeys(topups, ("succeeded", None, 1))
 
 
+@pytest.mark.long
 @pytest.mark.settings(SANDBOX_DEDUPES="on", **FAST)
 async def test_doubt_is_cleared_where_the_provider_dedupes(stack: Stack) -> None:
     """What may not have arrived is sent again under the same reference, and paid once."""

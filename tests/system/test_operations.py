@@ -18,6 +18,7 @@ async def test_the_doctor_finds_a_fresh_system_healthy(stack: Stack) -> None:
     assert found.returncode == 0, found.stdout + found.stderr
 
 
+@pytest.mark.long
 @pytest.mark.settings(SANDBOX_LATENCY="100")
 async def test_dispatchers_are_scaled_up_and_down_under_load(stack: Stack) -> None:
     """1 → 5 → 2 dispatchers while 2,000 topups flow: each is paid once, none is in doubt."""
@@ -38,6 +39,7 @@ async def test_dispatchers_are_scaled_up_and_down_under_load(stack: Stack) -> No
     assert await check_books(stack, topups) == {"succeeded": 2_000}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("service", ["gateway", "ledger", "ratelimiter"])
 @pytest.mark.settings(SANDBOX_LATENCY="100")
 async def test_every_other_service_is_scaled_under_load(stack: Stack, service: str) -> None:

@@ -8,7 +8,7 @@ from tests.chaos.merchant import Sale
 from tests.load.flood import Flood
 from tests.system.stack import Stack, check_books, until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.long]
 
 PLACES, LANE = 40, 100
 AT_ONCE = 4 * 3 * PLACES

@@ -100,7 +100,10 @@ async def until_the_alarm_waits(pid: int) -> None:
     "provider",
     [
         pytest.param("dedupes", marks=pytest.mark.settings(SANDBOX_DEDUPES="on", **IN_FLIGHT)),
-        pytest.param("inquiry", marks=pytest.mark.settings(SANDBOX_INQUIRY="on", **IN_FLIGHT)),
+        pytest.param(
+            "inquiry",
+            marks=[pytest.mark.long, pytest.mark.settings(SANDBOX_INQUIRY="on", **IN_FLIGHT)],
+        ),
     ],
 )
 async def test_what_a_dead_dispatcher_had_in_flight_is_taken_over(
