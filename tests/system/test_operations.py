@@ -90,20 +90,3 @@ async def test_a_minute_without_ratelimiter_stays_under_the_limit(stack: Stack) 
         return bool(health["services"]["ratelimiter"]["status"] == "healthy")
 
     await until(whole)
-
-
-@pytest.mark.settings(SANDBOX_LATENCY="300", SANDBOX_DEDUPES="on", STALL="3s", LATCOM_TIMEOUT="2s")
-async def test_a_stalled_dispatcher_ends_itself_and_is_replaced(stack: Stack) -> None:
-    """Stopped longer than STALL, it must not go on: its topups belong to others by then."""
-    topups = await accept(stack, 100)
-    before = stack.ps("dispatcher")[0]
-    os.kill(before["pid"], signal.SIGSTOP)
-    await stack.until_settled(100, within_s=60)
-    os.kill(before["pid"], signal.SIGCONT)
-
-    async def replaced() -> bool:
-        row = next(row for row in stack.ps("dispatcher") if row["id"] == before["id"])
-        return bool(row["pid"] != before["pid"] and row["state"] == "ready")
-
-    await until(replaced)
-    assert await check_books(stack, topups) == {"succeeded": 100}

@@ -142,4 +142,10 @@ async def test_what_was_in_flight_at_latcom_is_never_sent_again(
     assert states == {"succeeded": len(topups) - len(held), "unresolved": len(held)}
     ended = await ends_ms(redis)
     assert all(ended[topup_id] >= lease_until for topup_id, lease_until in held.items())
-    assert stopped["pid"] not in [row["pid"] for row in stack.ps("dispatcher")]
+
+    async def replaced() -> bool:
+        rows = await asyncio.to_thread(stack.ps, "dispatcher")
+        states = {row["pid"]: row["state"] for row in rows}
+        return stopped["pid"] not in states and set(states.values()) == {"ready"}
+
+    await until(replaced)
