@@ -41,6 +41,7 @@ TERMS = Terms(
     dedupe_window_ms=0,
     refusal_covers=False,
     hold_ms=1_000,
+    breaker=0,
 )
 
 

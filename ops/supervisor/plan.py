@@ -130,6 +130,8 @@ _SETTINGS: Final = frozenset(
         "IDEMPOTENCY_WINDOW",
         "LANE_WAITING_MAX",
         "QUEUE_CONCURRENCY",
+        "BREAKER_FAILURES",
+        "BREAKER_HOLD",
         "RATE_LIMIT_PER_MINUTE",
         "REDIS_REPLICAS",
         "REQUESTS_MAX",

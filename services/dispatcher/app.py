@@ -1,6 +1,7 @@
 """Joins the parts of a dispatcher; opens nothing until it is told to."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from services.dispatcher import metrics, stall
@@ -30,9 +31,6 @@ from shared.runtime.waiting import until_done
 from shared.web.checks import database_check, queue_check, redis_check
 from shared.web.health import Health
 from shared.web.listener import Listener
-
-HOLD_MS = 5_000
-"""How long a provider's own hold lasts at first; each further one doubles it."""
 
 
 class Dispatcher:
@@ -121,6 +119,7 @@ class Dispatcher:
                 resend=settings.resend_after_inquiry,
                 clock=clock,
                 crash=crash,
+                on_held=partial(self._watch.tell_held, name, partition),
             )
             for partition in range(settings.stream_partitions)
         ]
@@ -162,7 +161,8 @@ class Dispatcher:
             quarantine_ms=quarantine_of(facts),
             dedupe_window_ms=resend_window_of(facts),
             refusal_covers=facts.refusal_covers,
-            hold_ms=HOLD_MS,
+            hold_ms=self._settings.breaker_hold_ms,
+            breaker=self._settings.breaker_failures,
         )
 
     def _say(self) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """One topup at a time: begin, ask the provider, then finish or park."""
 
 import random
+from collections.abc import Callable
 
 import structlog
-from msgspec.structs import replace
 
 from services.dispatcher import metrics
 from services.dispatcher.attempts import (
@@ -14,6 +14,7 @@ from services.dispatcher.attempts import (
     new_nonce,
     read_sale,
 )
+from services.dispatcher.losses import answered, lost
 from services.dispatcher.providers.adapter import Answer, NotSent, Provider, Unknown
 from services.dispatcher.rules import (
     Finish,
@@ -30,7 +31,7 @@ from shared.bus.topups import Topups
 from shared.contracts import events
 from shared.contracts.limits import DEAD_PAYLOAD_BYTES_MAX
 from shared.contracts.packing import pack
-from shared.contracts.states import Reason, State
+from shared.contracts.states import Reason
 from shared.contracts.tries import encode_try
 from shared.runtime.clock import Clock
 from shared.runtime.crashpoints import CrashPoint
@@ -52,7 +53,9 @@ class Carrier:
         resend: bool,
         clock: Clock,
         crash: CrashPoint,
+        on_held: Callable[[], None],
     ) -> None:
+        self._on_held = on_held
         self._name = provider.facts.name
         self._provider = provider
         self._topups = topups
@@ -84,10 +87,13 @@ class Carrier:
                 verdict, said = await self._verdict(sale, begun, asked_at, durable=durable)
                 await self._conclude(sale, work.nonce, verdict, begun, said)
                 return 0
-            case "busy" | "held":
+            case "busy":
+                return max(begun.after_ms, 1)
+            case "held":
+                self._on_held()
                 return max(begun.after_ms, 1)
             case "lost":
-                await self._restore(_lost(sale, by=self._by))
+                await self._restore(lost(sale, by=self._by))
                 return 0
             case _:
                 log.info("topup_not_begun", topup_id=sale.topup_id, reply=begun.status)
@@ -122,7 +128,7 @@ class Carrier:
         self, sale: Sale, begun: Begun, asked_at: float, *, durable: bool
     ) -> tuple[Answer, Finish | Park]:
         if not durable:
-            parked = Park(why="not_sent", delay_ms=1_000, reason=Reason.NOT_SENT)
+            parked = Park(why="unasked", delay_ms=1_000, reason=Reason.NOT_SENT)
             return NotSent(reason="the attempt is not on all the disks it must be on"), parked
         right = Right(
             reference=reference_of(self._provider.facts, sale.topup_id, begun.sent),
@@ -191,7 +197,10 @@ class Carrier:
                     return
                 self._crash("dispatcher.after_finish")
                 if reply == "lost":
-                    await self._restore(self._answered(sale, verdict, begun))
+                    window_ms = self._topups.window_ms
+                    await self._restore(
+                        answered(sale, verdict, begun, by=self._by, window_ms=window_ms)
+                    )
                 else:
                     self._report(sale, reply, state)
             case Park():
@@ -208,11 +217,12 @@ class Carrier:
                 why=verdict.why,
                 reason=verdict.reason,
                 said=said,
+                lane_reason=verdict.lane_reason,
             )
         )
         self._crash("dispatcher.after_park")
         if reply == "lost":
-            await self._restore(_lost(sale, by=self._by))
+            await self._restore(lost(sale, by=self._by))
         log.info(
             "topup_parked",
             topup_id=sale.topup_id,
@@ -225,20 +235,6 @@ class Carrier:
         """Write down what we know of a topup whose record went with its server."""
         reply, state = await self._steps.restore(restoring)
         log.error("topup_restored", topup_id=restoring.id, reply=reply, state=state)
-
-    def _answered(self, sale: Sale, verdict: Finish, begun: Begun) -> Restoring:
-        """Return our answer; a no speaks for our own send only, so no other may have been."""
-        lost = _lost(sale, by=self._by)
-        if verdict.to is State.FAILED and (begun.status, begun.attempt) != ("send", 1):
-            return lost
-        return replace(
-            lost,
-            to=verdict.to,
-            reason=verdict.reason,
-            provider_reference=verdict.evidence.provider_reference or "",
-            evidence=events.encode(verdict.evidence),
-            window_ms=self._topups.window_ms,
-        )
 
     def _report(self, sale: Sale, reply: str, state: str) -> None:
         if reply == "ok":
@@ -276,21 +272,4 @@ def _outcome(sale: Sale, nonce: str, verdict: Finish) -> Outcome:
         reason=verdict.reason,
         provider_reference=verdict.evidence.provider_reference or "",
         evidence=pack(events.encode(verdict.evidence)),
-    )
-
-
-def _lost(sale: Sale, *, by: str) -> Restoring:
-    """Return a topup of which no more is known than that it was accepted."""
-    evidence = events.Evidence(by=by, raw="the streams lost its record")
-    return Restoring(
-        id=sale.topup_id,
-        request=events.decode_request(sale.entry.fields["body"]),
-        accepted_at_ms=sale.accepted_at_ms,
-        seq=0,
-        to=State.UNRESOLVED,
-        reason=Reason.STREAMS_LOST,
-        provider_reference="",
-        evidence=events.encode(evidence),
-        settled_at_ms=0,
-        window_ms=0,
     )

@@ -17,6 +17,7 @@ class LaneWatch:
         self._topups = topups
         self._providers = providers
         self._states: list[dict[str, LaneState]] = [{} for _ in topups.keys]
+        self._told_held: set[tuple[str, int]] = set()
         self._now_ms = 0
         self._seen = asyncio.Event()
 
@@ -24,9 +25,21 @@ class LaneWatch:
         """Return the lane's state; a lane that was never held is open."""
         return self._states[partition].get(provider, OPEN)
 
+    def is_open(self, provider: str, partition: int) -> bool:
+        """Tell whether everything of the lane may start."""
+        return self.startable(provider, partition) and (
+            self.state(provider, partition).state == "open"
+        )
+
     def startable(self, provider: str, partition: int) -> bool:
-        """Tell whether anything of the lane may start."""
+        """Tell whether anything of the lane may start; where it is not open, one topup tries."""
+        if (provider, partition) in self._told_held:
+            return False
         return self.state(provider, partition).startable(self._now_ms)
+
+    def tell_held(self, provider: str, partition: int) -> None:
+        """Hear that the lane has been held meanwhile; so it is until the next view."""
+        self._told_held.add((provider, partition))
 
     async def changed(self) -> None:
         """Wait for the next view."""
@@ -35,6 +48,7 @@ class LaneWatch:
     async def refresh(self, now_ms: int) -> None:
         """Look again."""
         self._now_ms = now_ms
+        self._told_held.clear()
         for partition in range(len(self._states)):
             self._states[partition] = await self._topups.lanes(partition)
         for provider in self._providers:

@@ -21,12 +21,13 @@ from shared.contracts.tries import RAW_CHARACTERS_MAX, Try
 
 Mode = Literal["send", "inquire", "inquire_final"]
 Kind = Literal["neither", "inquiry", "dedupes", "dedupes+inquiry"]
-Why = Literal["no", "not_sent", "unknown", "not_found", "hold"]
+Why = Literal["no", "not_sent", "unasked", "unknown", "not_found", "hold"]
 
 BACKOFF_FIRST_MS: Final = 1_000
 BACKOFF_MS_MAX: Final = 60_000
 INQUIRIES_MAX: Final = 100
 """After so many questions without an answer people decide, on evidence."""
+LANE_REASON_CHARACTERS_MAX: Final = 200
 NESTING_MAX: Final = 64
 """No honest answer is deeper; a parser's stack ends somewhere, and the ledger's with it."""
 
@@ -40,11 +41,15 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Park(msgspec.Struct, frozen=True, kw_only=True):
-    """The topup waits, for another try or another question."""
+    """The topup waits, for another try or another question.
+
+    `lane_reason` is what people read of a lane that this holds, where it says more than `reason`.
+    """
 
     why: Why
     delay_ms: int
     reason: Reason
+    lane_reason: str = ""
 
 
 def reference_of(facts: Facts, topup_id: str, attempt: int) -> str:
@@ -94,7 +99,7 @@ def after_send(
         case Refused(kind="retry"):
             return Park(why="no", delay_ms=delay, reason=Reason.PROVIDER_BUSY)
         case Refused():
-            return Park(why="hold", delay_ms=0, reason=Reason.LANE_HELD)
+            return _held(answer)
         case NotSent():
             return Park(why="not_sent", delay_ms=delay, reason=Reason.NOT_SENT)
         case Unknown() | NotFound():
@@ -123,7 +128,7 @@ def after_inquiry(  # noqa: PLR0913 - an answer, and all that it is weighed with
         case Delivered():
             return Finish(to=State.SUCCEEDED, evidence=_evidence(answer, attempt, by))
         case Refused(kind="hold"):
-            return Park(why="hold", delay_ms=0, reason=Reason.LANE_HELD)
+            return _held(answer)
         case Refused(kind="final") if final and negative:
             return Finish(
                 to=State.FAILED, reason=Reason.REFUSED, evidence=_evidence(answer, attempt, by)
@@ -181,6 +186,16 @@ def _may_count(answer: Answer, facts: Facts) -> bool:
             return facts.visible_after_ms is not None or facts.reference_per_attempt
         case _:
             return False
+
+
+def _held(answer: Refused) -> Park:
+    said = f"account refused: {answer.code}: {answer.reason}"
+    return Park(
+        why="hold",
+        delay_ms=0,
+        reason=Reason.LANE_HELD,
+        lane_reason=said[:LANE_REASON_CHARACTERS_MAX],
+    )
 
 
 def _unresolved(reason: Reason, answer: Answer, attempt: int, by: str) -> Finish:

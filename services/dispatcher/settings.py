@@ -8,6 +8,8 @@ from shared.contracts.limits import WAITING_MAX
 from shared.runtime.replica import Partitions, RedisUrl, Replicas, ReplicaSettings
 
 Concurrency = Annotated[int, msgspec.Meta(ge=1, le=WAITING_MAX, examples=[20])]
+Failures = Annotated[int, msgspec.Meta(ge=0, le=10_000, examples=[5])]
+HoldMs = Annotated[int, msgspec.Meta(ge=100, le=60_000, examples=["5s"])]
 StallMs = Annotated[int, msgspec.Meta(ge=1_000, le=60_000, examples=["15s"])]
 WindowMs = Annotated[int, msgspec.Meta(ge=1_000, examples=["7d"])]
 ProviderTimeoutMs = Annotated[int, msgspec.Meta(ge=100, le=300_000, examples=["45s"])]
@@ -28,6 +30,8 @@ class DispatcherSettings(ReplicaSettings, frozen=True, kw_only=True):
     redis_replicas: Replicas = 0
     stream_partitions: Partitions = 1
     queue_concurrency: Concurrency = 20
+    breaker_failures: Failures = 5
+    breaker_hold_ms: HoldMs = 5_000
     stall_ms: StallMs = 15_000
     idempotency_window_ms: WindowMs = 604_800_000
     resend_after_inquiry: bool = True

@@ -65,17 +65,7 @@ class Lane:
         while not self._draining.is_set():
             await self._take_back()
             room = await self._slots.room()
-            streams = [
-                stream
-                for stream, partition in self._partitions.items()
-                if self._watch.startable(self.name, partition)
-            ]
-            if not streams:
-                with contextlib.suppress(TimeoutError):  # a drain must not wait for a lost server
-                    await asyncio.wait_for(self._watch.changed(), READ_BLOCK_MS / 1_000)
-                continue
-            each = max(room // len(streams), 1)
-            entries = await self._read(streams, each)
+            entries = await self._take(room)
             if entries:
                 self._crash("dispatcher.after_read")
             for entry in entries:
@@ -113,9 +103,33 @@ class Lane:
                     task.cancel()
             await asyncio.wait(self._tasks, timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _read(self, streams: Sequence[str], count_max: int) -> list[Entry]:
+    async def _take(self, room: int) -> list[Entry]:
+        """Return what there is room for, of partitions whose lane is open; of others a probe.
+
+        More of these would only be told that the lane is held, and be patient here.
+        """
+        is_open, probed = [], []
+        for stream, partition in self._partitions.items():
+            if self._watch.is_open(self.name, partition):
+                is_open.append(stream)
+            elif self._watch.startable(self.name, partition):
+                probed.append(stream)
+        if not is_open and not probed:
+            with contextlib.suppress(TimeoutError):  # a drain must not wait for a lost server
+                await asyncio.wait_for(self._watch.changed(), READ_BLOCK_MS / 1_000)
+            return []
+        block_ms = None if is_open else READ_BLOCK_MS
+        entries = await self._read(probed, 1, block_ms) if probed else []
+        if is_open:
+            each = max(room // len(is_open), 1)
+            entries += await self._read(is_open, each, None if entries else READ_BLOCK_MS)
+        return entries
+
+    async def _read(
+        self, streams: Sequence[str], count_max: int, block_ms: int | None
+    ) -> list[Entry]:
         try:
-            return await self._reader.read(streams, count_max=count_max, block_ms=READ_BLOCK_MS)
+            return await self._reader.read(streams, count_max=count_max, block_ms=block_ms)
         except Exception as problem:  # noqa: BLE001 - the lane must outlive whatever Redis does
             log.warning("lane_unread", provider=self.name, problem=repr(problem))
             self._answer_lost = True

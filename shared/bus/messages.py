@@ -58,7 +58,13 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     quarantine_ms: int
     dedupe_window_ms: int
     refusal_covers: bool
-    hold_ms: int
+    hold_ms: int  # how long the lane is first held by itself; each time in a row twice as long
+    breaker: int  # failures in a row that hold it; 0: never
+
+    @property
+    def hold(self) -> str:
+        """The last two as one argument: an older library would not know another one."""
+        return f"{self.hold_ms} {self.breaker}"
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,19 +86,22 @@ class Parking(msgspec.Struct, frozen=True, kw_only=True):
     key_hash: str
     nonce: str
     delay_ms: int
-    why: str  # no, not_sent, unknown, not_found, hold
+    why: str  # no, not_sent, unasked, unknown, not_found, hold
     reason: str
     said: bytes = b""  # what the attempt found out, as `shared.contracts.tries` writes it
+    lane_reason: str = ""  # what people read of the lane if this holds it, where not `reason`
 
 
 class Restoring(msgspec.Struct, frozen=True, kw_only=True):
     """A topup whose record is lost, or older than what is known of it.
 
     `seq` is the number of the outcome that is in the books; 0: none is, and this one is published.
+    `body` is the request as it came: with any other byte it would contradict what is booked.
     """
 
     id: str
     request: TopupRequested
+    body: bytes = b""  # empty: as we write it
     accepted_at_ms: int
     seq: int
     to: State

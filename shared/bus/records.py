@@ -55,7 +55,8 @@ class LaneState(msgspec.Struct, frozen=True, kw_only=True):
     until: float | None = None
     probe: str | None = None
     probe_until: float | None = None
-    holds: int = 0
+    holds: int = 0  # by itself, in a row; 0: by people
+    failures: int = 0  # without an answer in a row
 
     def startable(self, now_ms: int) -> bool:
         """Tell whether anything may start: the lane is open, or due for its one probe."""

@@ -1,5 +1,5 @@
 #!lua name=topups1
--- minor 8
+-- minor 9
 -- The life of a topup: every step that changes its record, its stream entries or its lane.
 --
 -- KEYS of every function, unless it says otherwise:
@@ -15,14 +15,19 @@ local VERSION = 1
 local SILENT_MS = 5000
 local ALIVE_FORGET_MS = 3600000
 local HELD_RECHECK_MS = 5000
-local HOLD_MS_MAX = 60000
+local HELD_RECHECKS_PER_MS = 5
+-- How long a lane is held at most before one topup tries it again: longer where trying may pay.
+local HOLD_MS_MAX = { hold = 60000, unsent = 60000, silent = 300000 }
 local TRIED_BYTES_MAX = 4096
 local FIELDS = { 'v', 'state', 'lane', 'body', 'at', 'deliver_before', 'entry', 'owner',
   'nonce', 'mode', 'lease_until', 'attempt', 'first_send_at', 'doubt', 'quarantine',
   'quarantine_until', 'seq', 'reason', 'sent', 'tried' }
 local NUMBERS = { 'v', 'at', 'deliver_before', 'lease_until', 'attempt', 'first_send_at',
   'quarantine', 'quarantine_until', 'seq', 'sent' }
-local DEFINITE_NO = { no = true, not_sent = true, hold = true }
+local DEFINITE_NO = { no = true, not_sent = true, unasked = true, hold = true }
+-- What the end of an attempt says of its lane: the provider answered, refuses our account, was not
+-- reached, or does not answer; of the last nobody knows what it paid.
+local SAYS = { no = 'fine', hold = 'hold', not_sent = 'unsent', unasked = 'nothing' }
 
 -- Which generation of which partition (by its meta key) the ledger has found to be what the books
 -- know. In memory alone: a server that comes back, with whatever it has on disk, has none.
@@ -129,8 +134,8 @@ local function is_final(state) return state == 'succeeded' or state == 'failed' 
 local function close(c, i, id, r, seq, to, reason, reference, window, at)
   acknowledge(c, r.entry)
   redis.call('ZREM', c.waiting, id)
-  redis.call('HDEL', record_key(c, i), 'entry', 'owner', 'mode', 'lease_until', 'reason', 'ref',
-    'tried')
+  redis.call('HDEL', record_key(c, i), 'entry', 'owner', 'mode', 'lease_until', 'due', 'reason',
+    'ref', 'tried')
   redis.call('HSET', record_key(c, i), 'seq', seq, 'end', at)
   if reason ~= '' then redis.call('HSET', record_key(c, i), 'reason', reason) end
   if reference ~= '' then redis.call('HSET', record_key(c, i), 'ref', reference) end
@@ -190,9 +195,11 @@ local function write_lane(lanes, provider, lane)
   return lane
 end
 
-local function hold_lane(lanes, provider, lane, reason, by, now, held_until, holds)
+-- Held by people (`holds` is 0) until they release it, or by itself, `holds` times in a row.
+local function hold_lane(lanes, provider, lane, reason, by, now, held_until, holds, failures)
   return write_lane(lanes, provider, { state = 'held', reason = reason, by = by, holds = holds,
-    since = lane.state == 'open' and now or lane.since or now, ['until'] = held_until })
+    failures = failures, since = lane.state == 'open' and now or lane.since or now,
+    ['until'] = held_until })
 end
 
 local function open_lane(lanes, provider, now, by)
@@ -222,17 +229,43 @@ local function pass(c, id, lease)
   return true
 end
 
--- What a provider's answer to `id` says of its lane: 'fine', 'hold' or 'silent'.
-local function tell_lane(c, id, says, reason, hold_ms)
+-- The lane is held by itself; each further time in a row for twice as long.
+local function trip(c, says, reason, hold_ms, failures)
+  local lane = own_lane(c)
+  local holds = lane.holds or 0
+  local length = math.min(hold_ms * 2 ^ holds, HOLD_MS_MAX[says])
+  c.lane_state = hold_lane(c.lanes, c.provider, lane, reason, says == 'hold' and 'provider' or 'breaker',
+    c.now, c.now + length, holds + 1, failures)
+end
+
+-- Learn of the lane from the end of an attempt of `id`: what it says is in SAYS. `hold` is for how
+-- long it is held at first, and how many failures in a row do that: `5000 5`; an older dispatcher
+-- gives no number, and 0 is never. Whichever replica has them: they are counted here.
+local function tell_lane(c, id, says, reason, hold)
+  local hold_ms, breaker = string.match(hold, '^(%d+) ?(%d*)$')
+  hold_ms, breaker = tonumber(hold_ms), tonumber(breaker) or 0
   local lane = own_lane(c)
   local probed = lane.state == 'probing' and lane.probe == id
-  if says == 'fine' then
-    if probed then c.lane_state = open_lane(c.lanes, c.provider, c.now, 'probe') end
-  elseif (says == 'hold' and lane.state == 'open') or probed then
-    local length = math.min(hold_ms * 2 ^ (lane.holds or 0), HOLD_MS_MAX)
-    local why = says == 'hold' and reason or lane.reason
-    c.lane_state = hold_lane(c.lanes, c.provider, lane, why, 'provider', c.now, c.now + length,
-      (lane.holds or 0) + 1)
+  if says == 'nothing' then
+    if probed then
+      lane.probe_until = c.now -- it tried nothing: let another one
+      write_lane(c.lanes, c.provider, lane)
+    end
+  elseif says == 'fine' then
+    if probed then
+      c.lane_state = open_lane(c.lanes, c.provider, c.now, 'probe')
+    elseif lane.state == 'open' and lane.failures then
+      lane.failures = nil
+      write_lane(c.lanes, c.provider, lane)
+    end
+  elseif probed or lane.state == 'open' then
+    local failures = (lane.failures or 0) + (says == 'hold' and 0 or 1)
+    if probed or says == 'hold' or breaker > 0 and failures >= breaker then
+      trip(c, says, reason, hold_ms, failures)
+    elseif breaker > 0 then
+      lane.failures = failures
+      write_lane(c.lanes, c.provider, lane)
+    end
   end
 end
 
@@ -435,12 +468,12 @@ local function decide(r, nonce, to, covers)
 end
 
 -- finish: the end of an attempt that settles its topup.
--- ARGV window_ms refusal_covers(1|0) hold_ms
+-- ARGV window_ms refusal_covers(1|0) hold
 --      n x (id nonce succeeded|failed|unresolved reason provider_reference evidence)
 -- reply { ok|settled|fenced|not_yet|contradiction|lost|newer, state }
 local function finish(keys, args)
   local c = context(keys, (#args - 3) / 6)
-  local window, covers, hold_ms = args[1], args[2] == '1', tonumber(args[3])
+  local window, covers = args[1], args[2] == '1'
   return each(c, function(i)
     local id, nonce, to, reason, reference, evidence = unpack(args, 4 + 6 * (i - 1), 9 + 6 * (i - 1))
     local r = read(c, i)
@@ -449,13 +482,16 @@ local function finish(keys, args)
       return { 'lost', '' }
     end
     if r.v > VERSION then return { 'newer', '' } end
-    local own = r.nonce == nonce and r.mode == 'send'
+    local own = r.nonce == nonce and r.mode
     local settled, reply = decide(r, nonce, to, covers)
     if reply == 'contradiction' then copy_to_dead(c, id, 'contradiction', evidence) end
     if not settled then return repeated(c, { reply, r.state }) end
-    if own and to == 'unresolved' then suspect(c, i, r, c.now, r.quarantine) end
+    if own == 'send' and to == 'unresolved' then suspect(c, i, r, c.now, r.quarantine) end
     settle(c, i, id, r, settled, reason, reference, evidence, window)
-    if own then tell_lane(c, id, to == 'unresolved' and 'silent' or 'fine', reason, hold_ms) end
+    if own and own ~= '' then
+      local heard = to ~= 'unresolved' or reason == 'never_arrived'
+      tell_lane(c, id, heard and 'fine' or 'silent', reason, args[3])
+    end
     return { 'ok', settled }
   end)
 end
@@ -463,14 +499,15 @@ end
 -- ---- park and wake -------------------------------------------------------------------------
 
 -- park: the end of an attempt that will be tried again, or asked about, later.
--- ARGV quarantine_ms hold_ms n x (id nonce delay_ms no|not_sent|unknown|not_found|hold reason said)
---      an older dispatcher gives no `said`
+-- ARGV quarantine_ms hold n x (id nonce delay_ms no|not_sent|unasked|unknown|not_found|hold reason
+--      said lane_reason); an older dispatcher gives neither of the last two
 -- reply { ok|fenced|lost|newer, due_ms }
 local function park(keys, args)
   local c = context(keys, (#keys - COMMON) / 2)
-  local quarantine, hold_ms, width = tonumber(args[1]), tonumber(args[2]), (#args - 2) / c.n
+  local quarantine, width = tonumber(args[1]), (#args - 2) / c.n
   return each(c, function(i)
-    local id, nonce, delay, why, reason, said = unpack(args, 3 + width * (i - 1), 2 + width * i)
+    local id, nonce, delay, why, reason, said, lane_reason =
+      unpack(args, 3 + width * (i - 1), 2 + width * i)
     local r = read(c, i)
     if not r then
       copy_to_dead(c, id, 'lost', reason)
@@ -492,12 +529,12 @@ local function park(keys, args)
     end
     acknowledge(c, r.entry)
     redis.call('HDEL', record_key(c, i), 'entry', 'owner', 'mode', 'lease_until')
-    redis.call('HSET', record_key(c, i), 'reason', reason)
+    redis.call('HSET', record_key(c, i), 'reason', reason, 'due', text(due))
     remember(c, i, r, said or '')
     redis.call('ZADD', c.waiting, due, id)
     move(c, i, r, 'waiting')
-    local says = why == 'hold' and 'hold' or (why == 'no' and 'fine' or 'silent')
-    tell_lane(c, id, says, reason, hold_ms)
+    local asked = why == 'not_found' and r.mode ~= 'send'
+    tell_lane(c, id, asked and 'fine' or SAYS[why] or 'silent', lane_reason or reason, args[2])
     return { 'ok', due - c.now }
   end)
 end
@@ -510,6 +547,8 @@ local function wake(keys, args)
   if refused then return refused end
   local lane = own_lane(c)
   local open, probes = lane.state == 'open', passable(lane, c.now) and 1 or 0
+  -- However many wait behind held lanes, looking at them takes no more time than this.
+  local recheck = math.max(HELD_RECHECK_MS, redis.call('ZCARD', c.waiting) / HELD_RECHECKS_PER_MS)
   return each(c, function(i)
     local id, r = args[1 + i], read(c, i)
     local due = redis.call('ZSCORE', c.waiting, id)
@@ -518,7 +557,7 @@ local function wake(keys, args)
     end
     if not open and probes == 0 then
       if expire_if_due(c, i, id, r, args[1]) then return { 'expired' } end
-      redis.call('ZADD', c.waiting, c.now + HELD_RECHECK_MS, id)
+      redis.call('ZADD', c.waiting, c.now + recheck, id)
       return { 'held' }
     end
     probes = probes - 1
@@ -526,6 +565,7 @@ local function wake(keys, args)
     local entry = redis.call('XADD', c.lane, '*', 'id', id, 'body', r.body, 'at', text(r.at),
       'again', '1')
     redis.call('HSET', record_key(c, i), 'entry', entry)
+    redis.call('HDEL', record_key(c, i), 'due')
     move(c, i, r, 'queued')
     return { 'woken' }
   end)
@@ -572,7 +612,7 @@ end
 local function hold(keys, args)
   local provider, reason, by, held_until = unpack(args)
   local lane = lane_of(keys[1], provider)
-  hold_lane(keys[1], provider, lane, reason, by, now_ms(), tonumber(held_until), lane.holds or 0)
+  hold_lane(keys[1], provider, lane, reason, by, now_ms(), tonumber(held_until), 0)
   return redis.status_reply('OK')
 end
 

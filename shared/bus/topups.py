@@ -109,7 +109,7 @@ class Topups:
         keys = self.keys[partition].with_records(
             provider, [(item.id, item.key_hash) for item in items]
         )
-        args: list[Any] = [self.window_ms, int(terms.refusal_covers), terms.hold_ms]
+        args: list[Any] = [self.window_ms, int(terms.refusal_covers), terms.hold]
         for item in items:
             args += (
                 item.id, item.nonce, item.to.value, item.reason, item.provider_reference,
@@ -125,9 +125,12 @@ class Topups:
         keys = self.keys[partition].with_records(
             provider, [(item.id, item.key_hash) for item in items]
         )
-        args: list[Any] = [terms.quarantine_ms, terms.hold_ms]
+        args: list[Any] = [terms.quarantine_ms, terms.hold]
         for item in items:
-            args += (item.id, item.nonce, item.delay_ms, item.why, item.reason, item.said)
+            args += (
+                item.id, item.nonce, item.delay_ms, item.why, item.reason, item.said,
+                item.lane_reason or item.reason,
+            )  # fmt: skip
         replies = await self._caller.call("park", keys, args, durable=True)
         return [failed_item(reply) or (text(reply[0]), int(reply[1])) for reply in replies]
 

@@ -80,9 +80,10 @@ class Trust:
         args: list[Any] = [QUARANTINE_MS]
         for item in items:
             args += (
-                item.id, _fingerprint(item), item.request.key_hash, encode(item.request),
-                item.accepted_at_ms, item.seq, item.to.value, item.reason,
-                item.provider_reference, item.evidence, item.settled_at_ms, item.window_ms,
+                item.id, _fingerprint(item), item.request.key_hash,
+                item.body or encode(item.request), item.accepted_at_ms, item.seq,
+                item.to.value, item.reason, item.provider_reference, item.evidence,
+                item.settled_at_ms, item.window_ms,
             )  # fmt: skip
         keys = self._keys[partition].with_records(
             provider, [(item.id, item.request.key_hash) for item in items]

@@ -49,7 +49,7 @@ BODY: Final = encode(
 )
 
 
-def terms(kind: str, *, covers: bool = False) -> Terms:
+def terms(kind: str, *, covers: bool = False, breaker: int = 0) -> Terms:
     """Return the terms of a provider of this kind."""
     return Terms(
         kind=kind,
@@ -58,6 +58,7 @@ def terms(kind: str, *, covers: bool = False) -> Terms:
         dedupe_window_ms=DEDUPE_WINDOW_MS,
         refusal_covers=covers,
         hold_ms=HOLD_MS,
+        breaker=breaker,
     )
 
 
@@ -71,11 +72,12 @@ class Bench:
         self.stream = self.keys.requests(LANE)
         self.kind = "neither"
         self.covers = False
+        self.breaker = 0
 
     @property
     def terms(self) -> Terms:
         """The terms of the provider of now."""
-        return terms(self.kind, covers=self.covers)
+        return terms(self.kind, covers=self.covers, breaker=self.breaker)
 
     # -- steps -------------------------------------------------------------------------------
 

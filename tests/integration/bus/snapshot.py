@@ -13,7 +13,7 @@ for _, key in ipairs(redis.call('KEYS', 'topup:*')) do
   local kind = redis.call('TYPE', key).ok
   if string.find(key, ':record:', 1, true) and kind == 'hash' then
     for _, field in ipairs({ 'at', 'deliver_before', 'lease_until', 'first_send_at',
-        'quarantine_until' }) do
+        'quarantine_until', 'due' }) do
       local value = redis.call('HGET', key, field)
       if value and value ~= '0' then redis.call('HSET', key, field, back(value)) end
     end

@@ -1,6 +1,7 @@
 """One dispatcher's lane on a real server, before a provider that answers when it is told to."""
 
 import asyncio
+from functools import partial
 
 from services.dispatcher.carrier import Carrier
 from services.dispatcher.lanes import LaneWatch
@@ -94,4 +95,5 @@ class Bay:
             resend=True,
             clock=SystemClock(),
             crash=lambda _point: None,
+            on_held=partial(self.watch.tell_held, LANE, partition),
         )
