@@ -13,7 +13,7 @@ from shared.bus.topups import Topups
 from shared.contracts.errors import TopupError
 from shared.contracts.states import Reason
 from shared.contracts.streams import PartitionKeys
-from shared.runtime.redis import Client, connect, durability
+from shared.runtime.redis import Client, connect, durability, refuses_writes
 
 _EVICTION: Final = "noeviction"
 _RECONCILE: Final = "run `topup reconcile streams`; docs/operations.md, When Valkey is lost"
@@ -26,6 +26,7 @@ async def check_streams(environ: Mapping[str, str]) -> AsyncIterator[Finding]:
         return
     client = connect(url)
     try:
+        yield await _writable(client)
         yield await _durable(client, setting("REDIS_REPLICAS", environ))
         yield await _evicts_nothing(client)
         yield await _packs(client)
@@ -40,6 +41,14 @@ async def check_streams(environ: Mapping[str, str]) -> AsyncIterator[Finding]:
         await client.aclose()
     async for finding in _limits(setting("LIMITER_REDIS_URL", environ), url):
         yield finding
+
+
+async def _writable(client: Client) -> Finding:
+    problem = await refuses_writes(client)
+    if problem is None:
+        return Finding("writes", "taken")
+    found, _, remedy = problem.partition(": ")
+    return Finding("writes", f"refused: {found}; nothing is accepted", remedy)
 
 
 async def _durable(client: Client, told: str | None) -> Finding:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from ops.children import Launch
 from ops.errors import CommandFailed
 from ops.supervisor.process import Process
-from ops.supervisor.tails import last_lines, telling
+from ops.supervisor.tails import last_lines, problem_in, telling
 
 _WRONG_SETTINGS: Final = 2
 _PAUSE_S_FIRST: Final = 0.25
@@ -20,6 +20,8 @@ _PAUSE_S_MAX: Final = 5.0
 _LOOK_S: Final = 0.05
 _LINES_SHOWN: Final = 5
 _LIVES_MAX: Final = 3
+_PATIENT_S: Final = 3.0
+"""A replica that is not ready by then tells what it waits for."""
 
 
 class Status(StrEnum):
@@ -73,6 +75,7 @@ class Replica:
         self.settled = asyncio.Event()
         self.refusal: CommandFailed | None = None
         self.complaint: list[str] = []
+        self.waits_for: str | None = None
         self._changed = changed
         self._leaving = asyncio.Event()
         self._was_ready = False
@@ -145,6 +148,7 @@ class Replica:
         self.process = process
         self._changed(self)
         ready = await self._becomes_ready(process)
+        self.waits_for = None
         if ready and not self._leaving.is_set():
             self.complaint = []
             self._was_ready = True
@@ -156,9 +160,14 @@ class Replica:
         return ready
 
     async def _becomes_ready(self, process: Process) -> bool:
+        loop = asyncio.get_running_loop()
+        patient_until = loop.time() + _PATIENT_S
         while not process.ended.is_set():
             if await self.job.ready(process.pid):
                 return True
+            if loop.time() > patient_until and self.waits_for is None:
+                self.waits_for = problem_in(last_lines(self.job.log, 1, since=process.log_from))
+                self._changed(self)
             await asyncio.sleep(_LOOK_S)
         return False
 

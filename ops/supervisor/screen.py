@@ -27,6 +27,7 @@ class Screen:
         self._spinner = console.status("starting …") if console.is_terminal else None
         self._awaited: set[str] = set()
         self._last: dict[str, str] = {}
+        self._waits: dict[str, str] = {}
 
     def say(self, text: str) -> None:
         """Print a line; a terminal that has gone away stops nothing."""
@@ -51,7 +52,11 @@ class Screen:
         before, self._last[row.id] = self._last.get(row.id), row.state
         if replica.refusal is not None:
             return  # the start ends with these very words
-        if row.state is Status.BACKING_OFF and row.restarts.bit_count() == 1:  # ever more seldom
+        if replica.waits_for is not None and before == Status.STARTING:
+            if replica.waits_for != self._waits.get(row.id):
+                self.say(f"  [yellow]![/] {row.id} waits: {escape(replica.waits_for)}")
+            self._waits[row.id] = replica.waits_for
+        elif row.state is Status.BACKING_OFF and row.restarts.bit_count() == 1:  # ever more seldom
             words = escape(telling(row.last_lines))
             self.say(f"  [yellow]![/] {row.id} does not start, trying again: {words}")
         elif row.state is Status.STARTING and before == Status.READY:

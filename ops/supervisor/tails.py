@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 LOG_BYTES_MAX: Final = 50_000_000
 _BLOCK: Final = 65_536
 _GRAVE: Final = re.compile(r"\b(FATAL|PANIC):")
@@ -33,6 +35,18 @@ def telling(lines: Sequence[str]) -> str:
     words = [line.strip() for line in lines if line.strip() and "LOG:" not in line]
     grave = [place for place, line in enumerate(words) if _GRAVE.search(line)]
     return " ".join(words[grave[-1] :] if grave else words[-1:]) or "it said nothing"
+
+
+def problem_in(lines: Sequence[str]) -> str | None:
+    """Return the problem that a service's last log line tells of; None where it tells of none."""
+    try:
+        return msgspec.json.decode(lines[-1], type=_Told).problem if lines else None
+    except msgspec.MsgspecError:
+        return None
+
+
+class _Told(msgspec.Struct):
+    problem: str | None = None
 
 
 def rotate(folder: Path) -> None:

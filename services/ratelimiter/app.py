@@ -7,7 +7,8 @@ from shared.runtime.clock import Clock
 from shared.runtime.instance import Instance
 from shared.runtime.redis import connect
 from shared.runtime.waiting import until_done
-from shared.web.health import Condition, Health
+from shared.web.checks import writes_check
+from shared.web.health import Health
 from shared.web.listener import Listener
 
 
@@ -16,24 +17,27 @@ class Ratelimiter:
 
     def __init__(self, settings: RatelimiterSettings, instance: Instance, clock: Clock) -> None:
         self._client = connect(settings.windows_url)
+        self._named = "LIMITER_REDIS_URL" if settings.limiter_redis_url else "REDIS_URL"
         app = CheckApp(Windows(self._client), clock)
         drain_s = settings.drain_timeout_ms / 1_000
         self.listeners = [Listener(app, host=settings.host, port=settings.port, drain_s=drain_s)]
         self.health = Health(
-            instance, clock, checks={"redis": self._check}, essential=frozenset({"redis"})
+            instance,
+            clock,
+            checks={"redis": writes_check(self._client)},
+            essential=frozenset({"redis"}),
         )
 
     async def open(self) -> None:
         """Wait until Redis answers and can run the script."""
-        await until_done("redis_not_reached", self._client.ping)
+        await until_done("redis_not_reached", self._client.ping, said=self._said)
 
     async def close(self) -> None:
         """Let go of Redis; the listener has answered its last check already."""
         await self._client.aclose()
 
-    async def _check(self) -> Condition:
-        await self._client.ping()
-        return Condition(connected=True, status="healthy")
+    def _said(self, problem: Exception) -> str:
+        return f"{problem or type(problem).__name__}; start it, or correct {self._named}"
 
 
 def build(settings: RatelimiterSettings, instance: Instance, clock: Clock) -> Ratelimiter:

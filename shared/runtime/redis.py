@@ -5,11 +5,18 @@ from typing import Any, TypeAlias
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 COMMAND_TIMEOUT_S = 5.0
 TRIAL_MS = (5, 50)
 TRIALS_KEY = "topup:{0}:trials"
+_REFUSALS = {
+    "OOM": "its memory is full: raise its maxmemory",
+    "READONLY": "it is a replica: name the primary, or promote it",
+    "MISCONF": "it cannot write to its disk: free or mend that",
+    "NOREPLICAS": "its replicas are away: start them",
+}
+"""What a server that answers and takes no write says first, and what to do about it."""
 
 Client: TypeAlias = Any
 """A `redis.asyncio` client. Its own types make each reply a union of sync and async, RESP 2 and 3;
@@ -41,6 +48,22 @@ def _client(url: str, *, connections_max: int, socket_timeout: float | None) -> 
         health_check_interval=0,
     )
     return Redis.from_pool(pool)
+
+
+async def refuses_writes(client: Client) -> str | None:
+    """Say why the server takes no write, and what to do; None where it takes them.
+
+    Asks with a write that changes nothing: it is looked at as any other, and is on no disk.
+    """
+    try:
+        await client.setrange(TRIALS_KEY, 0, "")
+    except (OutOfMemoryError, ReadOnlyError) as problem:
+        code = "OOM" if isinstance(problem, OutOfMemoryError) else "READONLY"
+    except ResponseError as problem:
+        code = str(problem).partition(" ")[0]
+    else:
+        return None
+    return _REFUSALS.get(code)
 
 
 async def durability(client: Client, *, replicas: int = 0) -> str:

@@ -6,20 +6,37 @@ from shared.bus.beats import instances
 from shared.bus.topups import Topups
 from shared.contracts.states import Reason
 from shared.runtime.clock import Clock
-from shared.runtime.redis import Client, durability
+from shared.runtime.redis import Client, durability, refuses_writes
 from shared.web.health import Check, Condition
 
 
 def redis_check(client: Client, *, replicas: int = 0) -> Check:
-    """Ask whether Redis answers, and whether what it answers is on disk by then."""
+    """Ask whether Redis answers, takes writes, and has on disk by then what it answers."""
 
     async def check() -> Condition:
-        await client.ping()
+        refused = await writes_check(client)()
+        if refused.status != "healthy":
+            return refused
         held = await durability(client, replicas=replicas)
         return Condition(
             connected=True,
             status="healthy" if held in ("fsync", "replicated") else "degraded",
             details={"durability": held},
+        )
+
+    return check
+
+
+def writes_check(client: Client) -> Check:
+    """Ask whether Redis answers and takes writes; one that does not can still be read."""
+
+    async def check() -> Condition:
+        await client.ping()
+        problem = await refuses_writes(client)
+        if problem is None:
+            return Condition(connected=True, status="healthy")
+        return Condition(
+            connected=True, status="degraded", details={"problem": f"takes no writes: {problem}"}
         )
 
     return check

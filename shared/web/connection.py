@@ -8,6 +8,7 @@ closes one of these gaps.
 
 import asyncio
 import fcntl
+import re
 import sys
 import termios
 from typing import Any, Final
@@ -29,6 +30,11 @@ TAKE_S: Final = 60.0
 HEAD_BYTES_MAX: Final = 32 * 1024
 MESSAGE_BYTES_MAX: Final = 1024 * 1024
 """Far more than any app here reads of a body; what is beyond would be chunks or trailers only."""
+_HOST: Final = re.compile(rb"[A-Za-z0-9!$%&'()*+,;=:\[\]._~-]*")
+
+
+class _NotHttp(Exception):
+    """The parser takes it, HTTP does not; the text is what the client is told."""
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -74,8 +80,12 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.parser.feed_data(piece)
             except httptools.HttpParserUpgrade as upgrade:
                 data = self._head_without_upgrade() + piece[upgrade.args[0] :] + data
-            except httptools.HttpParserError:
-                self._give_up("invalid_request", "These bytes are no HTTP request")
+            except httptools.HttpParserError as problem:
+                told = problem.__context__
+                text = (
+                    str(told) if isinstance(told, _NotHttp) else "These bytes are no HTTP request"
+                )
+                self._give_up("invalid_request", text)
             else:
                 self._check_size()
 
@@ -116,6 +126,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             self._upgrading = True
             return
+        self._check_host()
         self._unset_keepalive_if_required()
         self._head_open = False
         self._arm(BODY_S)
@@ -178,6 +189,14 @@ class GuardedProtocol(HttpToolsProtocol):
             self._give_up("request_timeout", "The request took too long to arrive")
         else:
             self.transport.close()
+
+    def _check_host(self) -> None:
+        """Take one Host and no more (RFC 9112, 3.2): of two, a proxy may have read the other."""
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) > 1 or not all(map(_HOST.fullmatch, hosts)):
+            raise _NotHttp("The header Host must be given once, as a name or address")
+        if not hosts and self.parser.get_http_version() == "1.1":
+            raise _NotHttp("The header Host is missing")
 
     def _check_size(self) -> None:
         if self._head_open and self._message_bytes >= HEAD_BYTES_MAX:

@@ -84,6 +84,11 @@ UNREADABLE = {
     "chunk": (IN_CHUNKS + b"zz\r\n", [REFUSED]),
     "chunk after a request": (WHOLE + IN_CHUNKS + b"zz\r\n", [OK]),
     "two lengths": (head("content-length: 1", "content-length: 1") + b"1", [REFUSED]),
+    "no host": (WHOLE.replace(b"host: gateway\r\n", b""), [REFUSED]),
+    "no host after a request": (WHOLE + WHOLE.replace(b"host: gateway\r\n", b""), [OK]),
+    "two hosts": (WHOLE.replace(b"host:", b"Host: gateway\r\nhost:"), [REFUSED]),
+    "a host with a path": (WHOLE.replace(b"host: gateway", b"host: gateway/../"), [REFUSED]),
+    "two hosts, upgraded": (head("host: other", "upgrade: h2c", "connection: upgrade"), [REFUSED]),
     "connect": (b"CONNECT gateway:80 HTTP/1.1\r\n\r\n", [REFUSED]),
     "head": (head("x: " + "a" * 70_000), [b"HTTP/1.1 431"]),
     "head after a request": (WHOLE + head("x: " + "a" * 70_000), [OK]),
@@ -105,6 +110,18 @@ async def test_what_is_unreadable_is_refused_in_our_form(gateway: str) -> None:
         start, body = await answered(reader)
         assert b"error-code: invalid_request" in start
         assert body == b'{"success":false,"error":"These bytes are no HTTP request"}'
+
+
+@pytest.mark.parametrize("host", ["", "gateway", "127.0.0.1:8080", "[::1]:80", "a_b.c-d"])
+async def test_one_host_is_whatever_it_was_asked_under(gateway: str, host: str) -> None:
+    """Also none at all, where the address has none; HTTP/1.0 need not say it."""
+    close = b"connection: close\r\n"
+    asked = b"GET /health HTTP/1.1\r\nhost: %b\r\n%b\r\n" % (host.encode(), close)
+    for data in (asked, b"GET /health HTTP/1.0\r\n\r\n"):
+        async with opened(gateway) as (reader, writer):
+            writer.write(data)
+            start, _ = await answered(reader)
+            assert start.startswith(b"http/1.1 200")
 
 
 async def test_who_closes_its_half_still_hears_the_answer(home: House, gateway: str) -> None:

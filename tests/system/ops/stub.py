@@ -1,6 +1,7 @@
 """A stand-in for a service, for tests of the supervisor alone; told what to do by STUB_…."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -73,6 +74,11 @@ def main(stopped: Callable[[], object]) -> None:
         status, _, words = refusal.partition(" ")
         sys.stderr.write(f"{words}\n")
         sys.exit(int(status))
+    waits_for = told("WAITS_FOR")
+    if waits_for is not None:
+        line = json.dumps({"event": "redis_not_reached", "problem": waits_for})
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
     if "INSTANCE_PORT" in os.environ:
         listen(os.environ["INSTANCE_PORT"])
     if "OPEN_ON_EOF_FD" in os.environ:

@@ -54,6 +54,19 @@ def test_the_public_port_opens_only_when_all_are_ready(run: Run) -> None:
         pass
 
 
+def test_a_start_that_waits_says_for_what(run: Run) -> None:
+    """One clear line, once, and it goes on by itself when that is there."""
+    gate = run.folder.with_name("go")
+    problem = "Error 111 connecting to 127.0.0.1:1; start it, or correct LIMITER_REDIS_URL"
+    waits = {"STUB_WAITS_FOR": f"ratelimiter-1:{problem}"}
+    run.start(STUB_UNTIL=f"ratelimiter-1:{gate}", **waits)
+    until(lambda: "ratelimiter-1 waits" in run.said())
+    gate.touch()
+    until(lambda: "Ready in" in run.said())
+    told = [line.strip() for line in run.said().splitlines() if problem in line]
+    assert told == [f"! ratelimiter-1 waits: {problem}"]
+
+
 def test_a_second_supervisor_says_that_one_runs(run: Run) -> None:
     """Two on one folder would ruin its data."""
     first = run.up()
