@@ -37,7 +37,7 @@ class Ratelimiter:
         await self._client.aclose()
 
     def _said(self, problem: Exception) -> str:
-        return f"{problem or type(problem).__name__}; start it, or correct {self._named}"
+        return f"{str(problem) or type(problem).__name__}; start it, or correct {self._named}"
 
 
 def build(settings: RatelimiterSettings, instance: Instance, clock: Clock) -> Ratelimiter:
