@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
@@ -31,9 +32,20 @@ ANY_LOCK: Final = ("topups", "outcomes", "totals")
 Make = Callable[[House, Fault], Awaitable[None]]
 
 
-async def happen(house: House, fault: Fault) -> None:
-    """Make the fault, let it last, and unmake it; returns when nothing of it is left to undo."""
-    await MAKERS[fault.kind](house, fault)
+class Missed(Exception):
+    """Nobody was there to be hit."""
+
+
+async def happen(house: House, fault: Fault) -> bool:
+    """Make the fault, let it last, and unmake it; return whether there was anybody to hit.
+
+    When it returns, nothing of it is left to undo.
+    """
+    try:
+        await MAKERS[fault.kind](house, fault)
+    except Missed:
+        return False
+    return True
 
 
 # -- processes ---------------------------------------------------------------------------------
@@ -46,8 +58,12 @@ async def kill(house: House, fault: Fault) -> None:
         await _revive(house, fault.target)
         return
     pid = await _one_of(house, fault)
-    if pid:
-        _signal(pid, signal.SIGKILL)
+    _signal(pid, signal.SIGKILL)
+
+    async def is_gone() -> bool:
+        return not _lives(pid)
+
+    await until(is_gone, within_s=BACK_S_MAX)  # so that the next kill hits another life
 
 
 async def stop(house: House, fault: Fault) -> None:
@@ -55,18 +71,18 @@ async def stop(house: House, fault: Fault) -> None:
     pids = await _pids(house, fault)
     try:
         for pid in pids:
-            _signal(pid, signal.SIGSTOP)
+            with contextlib.suppress(Missed):
+                _signal(pid, signal.SIGSTOP)
         await asyncio.sleep(fault.for_s)
     finally:
         for pid in pids:
-            _signal(pid, signal.SIGCONT)
+            with contextlib.suppress(Missed):
+                _signal(pid, signal.SIGCONT)
 
 
 async def term(house: House, fault: Fault) -> None:
     """SIGTERM one replica: it drains, and is started again."""
-    pid = await _one_of(house, fault)
-    if pid:
-        _signal(pid, signal.SIGTERM)
+    _signal(await _one_of(house, fault), signal.SIGTERM)
 
 
 async def kill_supervisor(house: House, _fault: Fault) -> None:
@@ -184,8 +200,9 @@ async def locked(house: House, fault: Fault) -> None:
 async def in_recovery(house: House, fault: Fault) -> None:
     """Kill a backend: PostgreSQL ends all others and recovers, refusing everyone meanwhile."""
     children = _children(house.servers["postgres"].pid)
-    if children:
-        _signal(children[fault.pick % len(children)], signal.SIGKILL)
+    if not children:
+        raise Missed
+    _signal(children[fault.pick % len(children)], signal.SIGKILL)
 
 
 # -- the provider ------------------------------------------------------------------------------
@@ -206,17 +223,26 @@ async def logged_out(house: House, fault: Fault) -> None:
 # -- details -----------------------------------------------------------------------------------
 
 
-async def _one_of(house: House, fault: Fault) -> int | None:
-    pids = [row.pid for row in await house.replicas(fault.target) if row.pid]
-    return pids[fault.pick % len(pids)] if pids else None
+async def _one_of(house: House, fault: Fault) -> int:
+    """Return the pid of a replica, as soon as there is one."""
+    pids: list[int] = []
+
+    async def are_there() -> bool:
+        pids[:] = [row.pid for row in await house.replicas(fault.target) if row.pid]
+        return bool(pids)
+
+    try:
+        await until(are_there, within_s=BACK_S_MAX)
+    except TimeoutError:
+        raise Missed from None
+    return pids[fault.pick % len(pids)]
 
 
 async def _pids(house: House, fault: Fault) -> list[int]:
     if fault.target in SERVERS:
         pid = house.servers[fault.target].pid
         return [pid, *_children(pid)]
-    pid_of_one = await _one_of(house, fault)
-    return [pid_of_one] if pid_of_one else []
+    return [await _one_of(house, fault)]
 
 
 def _children(pid: int) -> list[int]:
@@ -228,8 +254,14 @@ def _children(pid: int) -> list[int]:
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
+    try:
         os.kill(pid, number)
+    except ProcessLookupError:
+        raise Missed from None
+
+
+def _lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
 
 
 def _limit_files(pid: int, size: int) -> None:

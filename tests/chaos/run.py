@@ -153,8 +153,8 @@ class Run:
         async with lock:
             from_ms = _now_ms()
             say(f"  {_clock()} {fault}")
-            await happen(house, fault)
-            self._happened.append(Happened(fault, from_ms, _now_ms()))
+            if await happen(house, fault):
+                self._happened.append(Happened(fault, from_ms, _now_ms()))
 
     async def _say(self, merchant: Merchant) -> None:
         while True:
