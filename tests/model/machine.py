@@ -4,7 +4,6 @@ Only the library's clock is another: it reads a key, so that time passes exactly
 back, and every time in a record can be compared to the millisecond.
 """
 
-import asyncio
 import re
 from typing import Any, Final
 
@@ -29,6 +28,8 @@ from tests.model.functions import FINAL, NEVER, Record, Reply, Server, Terms
 ID: Final = "t"
 CLOCK: Final = "clock"
 HELD_RECHECK_MS: Final = 5_000
+MANY: Final = 100
+"""More entries than one topup ever has."""
 START_MS: Final = 1_700_000_000_000
 _TIME: Final = re.compile(rb"local t = redis\.call\('TIME'\)\n  return [^\n]*\n")
 _TOLD: Final = b"return tonumber(redis.call('GET', '" + CLOCK.encode() + b"'))\n"
@@ -53,6 +54,17 @@ class Kept(msgspec.Struct, frozen=True):
     due: int | None
     told: tuple[str, ...]
     beats: dict[str, int]
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """What Valkey has of the topup after a step."""
+
+    record: dict[str, str]
+    left_ms: int
+    due: int | None
+    pending: dict[str, str]
+    unread: list[str]
+    told: tuple[str, ...]
 
 
 class Pair:
@@ -175,7 +187,11 @@ class Pair:
     async def sync(self) -> None:
         """Let the replica have everything."""
         keys = sorted(await self.client.keys("topup:*"))
-        dumps = [(await self.client.dump(key), await self.client.pttl(key)) for key in keys]
+        pipe = self.client.pipeline(transaction=False)
+        for key in keys:
+            pipe.dump(key).pttl(key)
+        found = await pipe.execute()
+        dumps = list(zip(found[::2], found[1::2], strict=True))
         model = self.model
         self.replica = Kept(
             dict(zip(keys, dumps, strict=True)),
@@ -187,9 +203,10 @@ class Pair:
         """Promote the replica: what came after its last sync is undone."""
         kept = self.replica
         assert kept is not None, "there is one from the start"
-        await self.client.delete(*await self.client.keys("topup:*"))
+        pipe = self.client.pipeline().delete(*await self.client.keys("topup:*"))
         for key, (dump, left_ms) in kept.dumps.items():
-            await self.client.restore(key, max(left_ms, 0), dump)
+            pipe.restore(key, max(left_ms, 0), dump)
+        await pipe.execute()
         model = self.model
         model.record = kept.record and msgspec.structs.replace(kept.record)
         model.entries, model.due, model.told = dict(kept.entries), kept.due, kept.told
@@ -200,30 +217,45 @@ class Pair:
 
     async def compare(self) -> None:
         """The record, its carrier and what was told: the same in both."""
-        record, pending, outcomes, due, fresh = await asyncio.gather(
-            self.bench.record(ID), self.bench.pending(), self.bench.outcomes(ID),
-            self.client.zscore(self.bench.keys.waiting, ID), self._unread(),
-        )  # fmt: skip
+        found = await self._look()
         model = self.model
-        assert _as_told(record) == _as_told(_fields(model.record))
-        assert pending | dict.fromkeys(fresh, "") == model.entries
-        assert tuple(state for _, state in outcomes) == model.told
-        assert (None if due is None else int(due)) == model.due
-        if record.get("state") in FINAL:
-            assert await self.client.pttl(self.bench.keys.record(ID)) > 0
+        assert _as_told(found.record) == _as_told(_fields(model.record))
+        assert found.pending | dict.fromkeys(found.unread, "") == model.entries
+        assert found.told == model.told
+        assert found.due == model.due
+        if found.record.get("state") in FINAL:
+            assert found.left_ms > 0
 
-    async def _unread(self) -> list[str]:
-        (group,) = [
-            row for row in await self.client.xinfo_groups(self.bench.stream)
-            if row["name"] == DISPATCHER_GROUP.encode()
-        ]  # fmt: skip
-        after = group["last-delivered-id"].decode()
-        return [
-            entry.decode() for entry, _ in await self.client.xrange(self.bench.stream, f"({after}")
+    async def _look(self) -> Found:
+        """Return all of it in one round trip: there is a look after each step."""
+        keys, stream = self.bench.keys, self.bench.stream
+        pipe = self.client.pipeline(transaction=False)
+        pipe.hgetall(keys.record(ID)).pttl(keys.record(ID)).zscore(keys.waiting, ID)
+        pipe.xpending_range(stream, DISPATCHER_GROUP, "-", "+", MANY)
+        pipe.xinfo_groups(stream).xrange(stream).xrange(keys.outcomes)
+        record, left_ms, due, pending, groups, entries, outcomes = await pipe.execute()
+        (read_to,) = [
+            _place(group["last-delivered-id"])
+            for group in groups
+            if group["name"] == DISPATCHER_GROUP.encode()
         ]
+        return Found(
+            record={name.decode(): value.decode() for name, value in record.items()},
+            left_ms=left_ms,
+            due=None if due is None else int(due),
+            pending={row["message_id"].decode(): row["consumer"].decode() for row in pending},
+            unread=[entry.decode() for entry, _ in entries if _place(entry) > read_to],
+            told=tuple(fields[b"state"].decode() for _, fields in outcomes),
+        )
 
     async def _entry(self) -> str:
         return (await self.bench.record(ID)).get("entry", "")
+
+
+def _place(entry: bytes) -> tuple[int, int]:
+    """Return an entry's place in its stream, as something that can be compared."""
+    ms, _, number = entry.partition(b"-")
+    return int(ms), int(number)
 
 
 def _word(reply: Any) -> str:
