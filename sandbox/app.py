@@ -56,6 +56,7 @@ class Sandbox:
             ("POST", "/wallet"): self._top_up_wallet,
             ("POST", "/faults"): self._fail_next,
             ("GET", "/book"): self._show_book,
+            ("GET", "/totals"): self._show_totals,
             ("GET", "/health"): self._show_health,
         }
 
@@ -163,8 +164,14 @@ class Sandbox:
         await _json(send, 200 if known else 404, self._encode(shown))
 
     async def _show_book(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await _json(send, 200, self._encode({**self._totals(), "references": self._book.entries}))
+
+    async def _show_totals(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await _json(send, 200, self._encode(self._totals()))
+
+    def _totals(self) -> dict[str, object]:
         entries = self._book.entries
-        totals = {
+        return {
             "asked": sum(entry.asked for entry in entries.values()),
             "paid": sum(entry.paid for entry in entries.values()),
             "paid_twice": [name for name, entry in entries.items() if entry.paid > 1],
@@ -173,9 +180,7 @@ class Sandbox:
             "at_once_max": self._book.at_once_max,
             "logins": self._tokens.logins,
             "wallet": self._book.wallet,
-            "references": entries,
         }
-        await _json(send, 200, self._encode(totals))
 
     async def _show_health(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         await _json(send, 200, self._encode(self._identity.report()))

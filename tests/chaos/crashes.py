@@ -2,13 +2,15 @@
 
 Each point of docs/protocol.md, at the first, the second and the last time that it is passed, before
 a provider that can do neither, one that can be asked, and one that dedupes. One replica of each
-service, so that the point that is named is the one that is passed.
+service, so that the point that is named is the one that is passed. `CASES=6` draws one kind of
+provider and six of its crashes from `SEED`: a sample for each commit.
 """
 
 import os
+import random
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final
@@ -22,12 +24,15 @@ from tests.chaos.merchant import Merchant, Sale
 from tests.chaos.rest import hear_all
 from tests.chaos.run import say
 from tests.chaos.schedule import SERVICES
-from tests.chaos.settings import PROVIDERS
+from tests.chaos.settings import PROVIDERS, WrongSetting, number, read_seed
 from tests.chaos.verifier import Violation
 
 SALES: Final = 6
 TIMES: Final = {"first": 1, "second": 2, "last": SALES}
-DIES_S_MAX: Final = 60.0
+SALES_MAX: Final = 12
+"""So many are sold where six do not do: what comes together passes a point together."""
+DIES_S_MAX: Final = 10.0
+LIVES_S_MAX: Final = 60.0
 REST_S_MAX: Final = 180.0
 PHONES: Final = ("5566374683", "5566374902")
 """One that is simply credited, and one that is refused twice: it is parked on its way."""
@@ -70,19 +75,19 @@ class Street:
         """Crash once, with sales under way, and hear everybody."""
         service = case.point.partition(".")[0]
         before = await self._arm(service, f"{case.point}:{TIMES[case.time]}")
-        number = len(self._sold)
-        sales = [
-            Sale(f"{case.provider}-{case.point}-{case.time}-{n}", PHONES[n % len(PHONES)], 10)
-            for n in range(SALES)
-        ]
-        self._sold += sales
-        for sale in sales:  # one after the other: the ledger passes its points once for each
-            await self._merchant.sell_one(sale)
-        died = await self._died(service, before)
+        first, died = len(self._sold), False
+        for nth in range(SALES_MAX):  # one after the other: once through a point for each
+            name = f"{case.provider}-{case.point}-{case.time}-{nth}"
+            self._sold.append(Sale(name, PHONES[nth % len(PHONES)], 10))
+            await self._merchant.sell_one(self._sold[-1])
+            if nth + 1 >= SALES:
+                died = await self._died(service, before)
+            if died:
+                break
         violations, sources = await hear_all(
             self._house, self._merchant, self._sold, rest_s=REST_S_MAX
         )
-        ended = Counter(str(sources.merchant[sale.key].at_last) for sale in self._sold[number:])
+        ended = Counter(str(sources.merchant[sale.key].at_last) for sale in self._sold[first:])
         return Outcome(case, died, dict(ended), violations)
 
     async def _arm(self, service: str, spec: str) -> int:
@@ -96,7 +101,7 @@ class Street:
             now = (await self._house.replicas(service))[0]
             return now.pid not in (None, row.pid) and now.state == "ready"
 
-        await until(lives, within_s=DIES_S_MAX)
+        await until(lives, within_s=LIVES_S_MAX)
         return (await self._house.replicas(service))[0].pid or 0
 
     async def _died(self, service: str, before: int) -> bool:
@@ -111,10 +116,10 @@ class Street:
         return True
 
 
-async def suffer_all(wanted: Sequence[Case]) -> list[Outcome]:
+async def suffer_all(crashes: Sequence[Case]) -> list[Outcome]:
     """Return what became of each case."""
     outcomes: list[Outcome] = []
-    for provider in dict.fromkeys(case.provider for case in wanted):
+    for provider in dict.fromkeys(case.provider for case in crashes):
         folder = Path(mkdtemp(prefix="topup-crashes-")) / "run"
         async with House(folder, kinds=PROVIDERS[provider], latency="20") as house:
             for service in SERVICES:
@@ -125,7 +130,7 @@ async def suffer_all(wanted: Sequence[Case]) -> list[Outcome]:
                 folder / "merchant.log",
             )
             street = Street(house, merchant)
-            for case in (case for case in wanted if case.provider == provider):
+            for case in (case for case in crashes if case.provider == provider):
                 outcome = await street.suffer(case)
                 outcomes.append(outcome)
                 say(_line(outcome))
@@ -140,18 +145,45 @@ def _line(outcome: Outcome) -> str:
     return f"| {case.point} | {case.time} | {case.provider} | {ends} | {verdict} |"
 
 
+def wanted(environ: Mapping[str, str]) -> list[Case]:
+    """Return the crashes that PROVIDERS, TIMES, CASES and SEED choose; all where none is set.
+
+    Raises:
+        WrongSetting: names the variable, its problem and an example.
+    """
+    providers = _chosen("PROVIDERS", environ, PROVIDERS)
+    times = _chosen("TIMES", environ, TIMES)
+    if not environ.get("CASES"):
+        return list(cases(providers, times))
+    seed = read_seed(environ)
+    chance = random.Random(seed)
+    found = list(cases([chance.choice(providers)], times))
+    count = min(int(number("CASES", environ, "6", above=0.0)) or 1, len(found))
+    say(f"SEED={seed}: {count} of the crashes")
+    return [found[place] for place in sorted(chance.sample(range(len(found)), count))]
+
+
+def _chosen(name: str, environ: Mapping[str, str], known: Mapping[str, object]) -> list[str]:
+    chosen = (environ.get(name) or ",".join(known)).split(",")
+    for one in chosen:
+        if one not in known:
+            raise WrongSetting(
+                f"{name} holds {one!r}, known are {', '.join(known)}; "
+                f"for example {name}={next(iter(known))}"
+            )
+    return chosen
+
+
 def main() -> int:
-    """Crash everywhere; `PROVIDERS` and `TIMES` choose a part of it."""
-    providers = (os.environ.get("PROVIDERS") or ",".join(PROVIDERS)).split(",")
-    times = (os.environ.get("TIMES") or ",".join(TIMES)).split(",")
-    wrong = [name for name in providers if name not in PROVIDERS]
-    wrong += [name for name in times if name not in TIMES]
-    if wrong:
-        sys.stderr.write(f"{wrong[0]!r} is not known; for example PROVIDERS=neither TIMES=first\n")
+    """Crash everywhere, or where it is told; 0: all held, 1: not, 2: told nonsense."""
+    try:
+        chosen = wanted(os.environ)
+    except WrongSetting as problem:
+        sys.stderr.write(f"{problem}\n")
         return 2
     say("| point | time | provider can do | topups ended | verdict |")
     say("| --- | --- | --- | --- | --- |")
-    outcomes = uvloop.run(suffer_all(list(cases(providers, times))))
+    outcomes = uvloop.run(suffer_all(chosen))
     for outcome in outcomes:
         if not outcome.died:
             say(f"{outcome.case} was not reached")

@@ -206,9 +206,16 @@ class House:
 
     async def provider_book(self) -> dict[str, Any]:
         """Return what the provider really did."""
-        async with self.session.get(f"{self._provider_url}/book") as answer:
-            book: dict[str, Any] = await answer.json(content_type=None)
-            return book
+        return await self._ask_provider("/book")
+
+    async def is_paid_twice(self) -> bool:
+        """Tell whether the provider has paid anything twice, without reading its whole book."""
+        return bool((await self._ask_provider("/totals"))["paid_twice"])
+
+    async def _ask_provider(self, path: str) -> dict[str, Any]:
+        async with self.session.get(self._provider_url + path) as answer:
+            found: dict[str, Any] = await answer.json(content_type=None)
+            return found
 
     async def in_thread(self, act: Callable[[], Any]) -> Any:
         """Do something that blocks, on the thread that owns the servers."""

@@ -85,9 +85,13 @@ class Merchant:
             timeout=aiohttp.ClientTimeout(total=ANSWER_S_MAX),
         )
         self.open_sales = 0
+        self._closing = False
 
     async def sell(self, what: Sequence[Sale], *, per_s: float) -> None:
-        """Begin each sale when it is due, whatever became of the others; return when all know."""
+        """Begin each sale when it is due, whatever became of the others; return when all know.
+
+        Nothing is begun after `begin_no_more`.
+        """
         begun = time.monotonic()
         room = asyncio.Semaphore(OPEN_MAX)
 
@@ -102,7 +106,13 @@ class Merchant:
                 await asyncio.sleep(max(begun + number / per_s - time.monotonic(), 0))
                 async with room:  # waits while too many are open
                     pass
+                if self._closing:
+                    break
                 tasks.create_task(one(sale, watch=number % WATCHED_ONE_IN == 0))
+
+    def begin_no_more(self) -> None:
+        """Let only what is begun go on."""
+        self._closing = True
 
     async def sell_one(self, sale: Sale) -> str | None:
         """Repeat the sale until it is accepted (return its id), or a no, or while it may be."""

@@ -22,6 +22,7 @@ from tests.chaos.verifier import Violation
 KNOWN_S_MAX: Final = 120.0
 SAY_EACH_S: Final = 10.0
 LOOK_EACH_S: Final = 2.0
+PLAIN_PHONE: Final = "5566374683"
 
 
 class Happened(msgspec.Struct, frozen=True):
@@ -51,7 +52,15 @@ class Run:
         self._settings = settings
         self._folder = folder
         self._happened: list[Happened] = []
-        self._sold: list[Sale] = []
+        self._sold: list[Sale] = list(
+            sales(
+                settings.seed,
+                settings.topups,
+                provider=settings.provider,
+                tricks_times=settings.tricks_times,
+            )
+        )
+        self._per_s = settings.topups / settings.length_s
 
     async def tell(self) -> Told:
         """Do all of it.
@@ -73,8 +82,11 @@ class Run:
                 house.keys["TOPUP_API_KEY"],
                 self._folder / "merchant.log",
             )
-            try:
-                await self._sell_and_break(house, merchant)
+            rounds = Rounds(merchant, self._sold, seed=settings.seed)
+            async with asyncio.TaskGroup() as tasks:
+                selling = tasks.create_task(merchant.sell(list(self._sold), per_s=self._per_s))
+                await self._break_while(selling, house, merchant)
+                merchant.begin_no_more()
                 say(f"  {_clock()} healed; waiting for rest")
                 problems, sources = await hear_all(
                     house,
@@ -82,10 +94,12 @@ class Run:
                     self._sold,
                     rest_s=settings.rest_s,
                     deadline_s=settings.deadline_s,
+                    meanwhile=rounds.one_more,
                 )
                 house.broken = bool(problems)
-            finally:
-                await merchant.close()
+                selling.cancel()
+                rounds.end()
+            await merchant.close()
         return Told(
             settings=settings,
             sources=sources,
@@ -96,39 +110,32 @@ class Run:
             took_s=time.monotonic() - begun,
         )
 
-    async def _sell_and_break(self, house: House, merchant: Merchant) -> None:
+    async def _break_while(
+        self, selling: asyncio.Task[None], house: House, merchant: Merchant
+    ) -> None:
+        """Let all faults happen; return when all is sold, or what was to be sold in the time."""
         settings = self._settings
-        self._sold = list(
-            sales(
-                settings.seed,
-                settings.topups,
-                provider=settings.provider,
-                tricks_times=settings.tricks_times,
-            )
-        )
         faults = schedule.draw(
             settings.seed,
             length_s=settings.length_s,
             each_s=settings.each_s,
             kinds=settings.faults,
         )
-        per_s = settings.topups / settings.length_s
         async with asyncio.TaskGroup() as tasks:
             saying = tasks.create_task(self._say(merchant))
             watching = tasks.create_task(_until_paid_twice(house))
             breaking = tasks.create_task(self._break(house, merchant, faults))
-            selling = tasks.create_task(merchant.sell(self._sold, per_s=per_s))
 
             async def until_all_is_sold() -> None:
                 await breaking
-                await selling
+                await asyncio.wait({selling})
 
             await asyncio.wait(
                 {tasks.create_task(until_all_is_sold()), watching},
-                timeout=settings.length_s + KNOWN_S_MAX,
+                timeout=settings.length_s + min(KNOWN_S_MAX, settings.rest_s),
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            for task in (saying, watching, breaking, selling):
+            for task in (saying, watching, breaking):
                 task.cancel()
 
     async def _break(self, house: House, merchant: Merchant, faults: list[Fault]) -> None:
@@ -165,8 +172,31 @@ class Run:
 
 async def _until_paid_twice(house: House) -> None:
     """Return as soon as the provider has: no more needs to be seen."""
-    while not (await house.provider_book())["paid_twice"]:  # noqa: ASYNC110 - it is a process
+    while not await house.is_paid_twice():  # noqa: ASYNC110 - it is a process
         await asyncio.sleep(LOOK_EACH_S)
+
+
+class Rounds:
+    """Sells one topup after another while all comes to rest, so that its time can be measured."""
+
+    def __init__(self, merchant: Merchant, sold: list[Sale], *, seed: int) -> None:
+        self._merchant = merchant
+        self._sold = sold
+        self._name = f"{seed}-round"
+        self._round: asyncio.Task[str | None] | None = None
+
+    async def one_more(self) -> None:
+        """Begin the next one, where the last is sold; come back after a second."""
+        if self._round is None or self._round.done():
+            sale = Sale(f"{self._name}-{len(self._sold)}", PLAIN_PHONE, 10)
+            self._sold.append(sale)
+            self._round = asyncio.create_task(self._merchant.sell_one(sale))
+        await asyncio.sleep(1)
+
+    def end(self) -> None:
+        """Leave the last one."""
+        if self._round is not None:
+            self._round.cancel()
 
 
 def say(text: str, write: Callable[[str], object] = sys.stdout.write) -> None:

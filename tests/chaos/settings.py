@@ -50,7 +50,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     Raises:
         WrongSetting: names the variable, its problem and an example.
     """
-    seed = _seed(environ.get("SEED") or str(secrets.randbelow(SEED_MAX)))
+    seed = read_seed(environ)
     minutes = number("MINUTES", environ, "3", above=0.0)
     topups = int(number("TOPUPS", environ, str(int(minutes * 6_000)), above=0.0))
     provider = environ.get("PROVIDER") or sorted(PROVIDERS)[seed % len(PROVIDERS)]
@@ -71,8 +71,13 @@ def read(environ: Mapping[str, str]) -> Settings:
     )
 
 
-def _seed(text: str) -> int:
-    """Read a number, or the digest of a commit."""
+def read_seed(environ: Mapping[str, str]) -> int:
+    """Read SEED, a number or the digest of a commit; one is drawn where none is given.
+
+    Raises:
+        WrongSetting: it is neither.
+    """
+    text = environ.get("SEED") or str(secrets.randbelow(SEED_MAX))
     try:
         return int(text, 10) if text.isdigit() else int(text[:8], 16)
     except ValueError:

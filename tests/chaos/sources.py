@@ -155,11 +155,7 @@ def streams_say(url: str) -> Streams:
         requested=requested,
         outcomes=outcomes,
         counters={name: int(n) for name, n in client.hgetall(f"{PREFIX}counters").items()},
-        pending={
-            f"{stream} {group['name']}": group["pending"] + (group["lag"] or 0)
-            for stream in (LANE, OUTCOMES)
-            for group in client.xinfo_groups(stream)
-        },
+        pending=_pending(client),
         parked=client.zrange(f"{PREFIX}waiting", 0, -1),
         lanes={
             name: msgspec.json.decode(lane)
@@ -169,6 +165,14 @@ def streams_say(url: str) -> Streams:
         settled_ms=settled_ms,
         accepted_ms=accepted_ms,
     )
+    client.close()
+    return found
+
+
+def pending_says(url: str) -> dict[str, int]:
+    """Return how many entries each group has not acknowledged, or not read yet."""
+    client = open_valkey(url)
+    found = _pending(client)
     client.close()
     return found
 
@@ -185,6 +189,14 @@ def entries(
     while page := client.xrange(stream, after, "+", count=PAGE):
         yield from page
         after = f"({page[-1][0]}"
+
+
+def _pending(client: Client) -> dict[str, int]:
+    return {
+        f"{stream} {group['name']}": group["pending"] + (group["lag"] or 0)
+        for stream in (LANE, OUTCOMES)
+        for group in client.xinfo_groups(stream)
+    }
 
 
 def _states(client: Client, keys: Sequence[str]) -> list[str | None]:

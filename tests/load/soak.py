@@ -28,6 +28,7 @@ from tests.chaos.sources import (
     ledger_says,
     merchant_says,
     open_valkey,
+    pending_says,
     provider_says,
     streams_say,
 )
@@ -145,7 +146,7 @@ class Soak:
 
         async def at_rest() -> bool:
             await asyncio.to_thread(self._witness.read_on, client)
-            pending = (await asyncio.to_thread(streams_say, house.servers["valkey"].url)).pending
+            pending = await asyncio.to_thread(pending_says, house.servers["valkey"].url)
             return self._witness.settled >= count and not any(pending.values())
 
         await until(at_rest, within_s=REST_S_MAX, each_s=1.0)

@@ -14,6 +14,8 @@ from tests.chaos.verdict import print_verdict
 from tests.unit.chaos.test_verifier import ID, KEY, all_is_well
 
 SETTLED_MS = 100_000
+A_SECOND = range(0, SETTLED_MS, 1_000)
+A_SLOW_MACHINE = range(0, SETTLED_MS, 5_000)
 
 
 def fault(kind: str, target: str, at_ms: int) -> Happened:
@@ -21,10 +23,18 @@ def fault(kind: str, target: str, at_ms: int) -> Happened:
     return Happened(Fault(at_s=0, kind=kind, target=target, for_s=0, pick=0), at_ms, at_ms)
 
 
-def told(*happened: Happened, provider: str = "neither", at_last: str = "succeeded") -> Told:
-    """Return a run of one topup that was open for 100 s."""
+def told(
+    *happened: Happened,
+    provider: str = "neither",
+    at_last: str = "succeeded",
+    others: range = A_SECOND,
+) -> Told:
+    """Return a run of one topup that was open for 100 s, while others went by one by one."""
     sources = all_is_well()
     sources.streams.settled_ms[ID] = SETTLED_MS
+    for at_ms in others:
+        sources.streams.accepted_ms[f"at {at_ms}"] = at_ms
+        sources.streams.settled_ms[f"at {at_ms}"] = at_ms + others.step
     heard = msgspec.structs.replace(sources.merchant[KEY], at_last=at_last)
     return Told(
         settings=read({"SEED": "1", "PROVIDER": provider}),
@@ -46,8 +56,13 @@ def holds(run: Told) -> bool:
     ("at_ms", "fine"), [([], False), ([50_000], False), ([20_000, 40_000, 60_000, 80_000], True)]
 )
 def test_a_topup_that_lies_about_in_quiet_is_seen(at_ms: list[int], fine: bool) -> None:
-    """A fault now and then excuses it; 25 s without one do not."""
+    """A fault now and then excuses it; 25 s without one, in which others pass, do not."""
     assert holds(told(*(fault("kill", "dispatcher", at) for at in at_ms))) is fine
+
+
+def test_a_slow_machine_is_no_broken_one() -> None:
+    """Where each topup takes 5 s, 100 s are as much as 20 s elsewhere."""
+    assert holds(told(others=A_SLOW_MACHINE))
 
 
 def test_who_must_wait_may_wait() -> None:
