@@ -10,17 +10,16 @@ from services.dispatcher.lanes import LaneWatch
 from services.dispatcher.worker import Lane
 from shared.bus.topups import Topups
 from shared.contracts.limits import BATCH_MAX
+from shared.runtime.upkeep import keep_up
 
 log = structlog.get_logger()
 
-TICK_S: Final = 1.0
-TICKS_PER_SWEEP: Final = 60
 MOVED: Final = ("woken", "held", "expired")
 """What leaves the front of those that are due; the rest would come again at once."""
 
 
 class Upkeep:
-    """The timers of a dispatcher; each step that fails is tried again at the next tick."""
+    """The timers of a dispatcher."""
 
     def __init__(
         self, topups: Topups, watch: LaneWatch, lanes: Sequence[Lane], *, lease_ms_max: int
@@ -33,18 +32,10 @@ class Upkeep:
 
     async def run(self) -> None:
         """Tick until cancelled."""
-        tick = 0
-        while True:
-            tick += 1
-            for step in self._steps(sweep=tick % TICKS_PER_SWEEP == 0):
-                try:
-                    await step
-                except Exception as problem:  # noqa: BLE001 - the next tick tries again
-                    log.warning("upkeep_failed", problem=repr(problem))
-            await asyncio.sleep(TICK_S)
+        await keep_up(self._steps, until=asyncio.Event())
 
     def _steps(self, *, sweep: bool) -> Iterator[Awaitable[None]]:
-        """Return a tick's steps; one that fails, for one lane, keeps no other from its turn."""
+        """Yield a tick's steps, each when its turn has come."""
         yield self._look()
         for lane in self._lanes:
             yield lane.claim()

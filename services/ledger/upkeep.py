@@ -2,23 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Iterator, Sequence
-from typing import Final
-
-import structlog
 
 from services.ledger import metrics
 from services.ledger.database import Database
 from services.ledger.worker import Bookkeeper
 from shared.bus.topups import Topups
-
-log = structlog.get_logger()
-
-TICK_S: Final = 1.0
-TICKS_PER_SWEEP: Final = 60
+from shared.runtime.upkeep import keep_up
 
 
 class Upkeep:
-    """The timers of one ledger; each step that fails is tried again at the next tick."""
+    """The timers of one ledger."""
 
     def __init__(
         self,
@@ -37,25 +30,13 @@ class Upkeep:
 
     async def run(self, draining: asyncio.Event) -> None:
         """Tick until draining; a batch that is in hand is booked to its end."""
-        tick = 0
-        while not draining.is_set():
-            tick += 1
-            await self.tick(sweep=tick % TICKS_PER_SWEEP == 0)
-            try:
-                await asyncio.wait_for(draining.wait(), TICK_S)
-            except TimeoutError:
-                continue
+        await keep_up(self.steps, until=draining)
 
-    async def tick(self, *, sweep: bool) -> None:
-        """Take each step once; a sweep is for what nothing but time brings to light."""
-        for step in self._steps(sweep=sweep):
-            try:
-                await step
-            except Exception as problem:  # noqa: BLE001 - the next tick tries again
-                log.warning("upkeep_failed", problem=repr(problem))
+    def steps(self, *, sweep: bool) -> Iterator[Awaitable[None]]:
+        """Yield a tick's steps; only a sweep looks for what got lost in a living ledger, and trims.
 
-    def _steps(self, *, sweep: bool) -> Iterator[Awaitable[None]]:
-        """Return a tick's steps; one that fails keeps no other from its turn."""
+        Each is made when its turn has come.
+        """
         for bookkeeper in self._bookkeepers:
             if self._database.connected:  # else we would only take what we cannot book either
                 yield bookkeeper.take_over()

@@ -14,6 +14,7 @@ from shared.bus.topups import Topups
 from shared.contracts.streams import LEDGER_GROUP
 from shared.runtime.clock import SystemClock
 from shared.runtime.redis import Client
+from shared.runtime.upkeep import take_each
 
 pytestmark = pytest.mark.integration
 PROVIDERS = ["LATCOM"]
@@ -42,6 +43,6 @@ async def test_a_takeover_that_fails_lets_the_streams_be_trimmed(
     await redis.xadd(names.dead, {"id": "old"}, id="1-0")
     upkeep = Upkeep(topups, [bookkeeper], database, providers=PROVIDERS, retention_ms=60_000)
     with capture_logs() as logs:
-        await upkeep.tick(sweep=True)
+        await take_each(upkeep.steps(sweep=True))
     assert {line["event"] for line in logs} == {"upkeep_failed"}
     assert await redis.xlen(names.dead) == 0
