@@ -107,8 +107,8 @@ class Bus:
             raise Unavailable("The topup cannot be looked up right now; ask again")
         return found
 
-    async def lane_open(self, customer_id: str, provider: str) -> bool:
-        """Tell whether the lane is open, as of at most a second ago; open where that is unsure."""
+    async def lane(self, customer_id: str, provider: str) -> LaneState:
+        """Return the lane's state, as of at most a second ago; open where that is unsure."""
         partition = self._partition(customer_id)
         seen, lanes = self._lanes.get(partition, (float("-inf"), {}))
         if self._clock.monotonic() - seen > LANES_S_MAX:
@@ -117,8 +117,7 @@ class Bus:
             except (RedisError, OSError) as error:
                 log.warning("lanes_not_read", problem=str(error))
             self._lanes[partition] = (self._clock.monotonic(), lanes)
-        lane = lanes.get(provider)
-        return lane is None or lane.state == "open"
+        return lanes.get(provider, LaneState())
 
     def _partition(self, customer_id: str) -> int:
         return partition_of(customer_id, self._partitions)

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from shared.bus.records import Record
+from shared.bus.records import LaneState, Record
 from shared.contracts.events import TopupRequested
 from shared.contracts.instants import timestamp
 from shared.contracts.money import format_amount
@@ -64,6 +64,13 @@ class TopupReply(msgspec.Struct, frozen=True, kw_only=True):
         str | None, msgspec.Meta(description="The idempotency key it was made with.")
     ] = None
     metadata: dict[str, Any] | None = None
+    expected_at: Annotated[
+        _Instant | None,
+        msgspec.Meta(
+            description="Of one that waits: when it is tried or asked about next, where that is "
+            "known; or ends, if DELIVER_BEFORE is over by then."
+        ),
+    ] = None
 
     @property
     def http_status(self) -> int:
@@ -116,25 +123,26 @@ def of_order(topup_id: str, request: TopupRequested, accepted_at_ms: int) -> Top
     )
 
 
-def of_record(record: Record, *, lane_open: bool) -> TopupReply:
-    """Show a topup as Redis has it."""
+def of_record(record: Record, lane: LaneState, *, now_ms: int) -> TopupReply:
+    """Show a topup as Redis has it, and as its lane lets it be."""
     request = record.request
-    state, reason = record.seen(lane_open=lane_open)
+    seen = record.seen(lane, now_ms)
     return TopupReply(
         topup_id=record.id,
-        status=MERCHANT_STATUS[state],
+        status=MERCHANT_STATUS[seen.state],
         customer_id=request.customer_id,
         phone=request.phone,
         amount=format_amount(request.amount_minor, request.currency),
         currency=request.currency,
         provider=request.provider,
         provider_reference=record.provider_reference,
-        reason=reason,
+        reason=seen.reason,
         accepted_at=timestamp(record.accepted_at_ms),
         settled_at=None if record.settled_at_ms is None else timestamp(record.settled_at_ms),
         product=request.product,
         reference=request.reference,
         metadata=request.metadata,
+        expected_at=None if seen.expected_at_ms is None else timestamp(seen.expected_at_ms),
     )
 
 
@@ -155,4 +163,5 @@ def of_row(row: TopupRow) -> TopupReply:
         product=row.product,
         reference=row.reference,
         metadata=row.metadata,
+        expected_at=None if row.expected_at_ms is None else timestamp(row.expected_at_ms),
     )

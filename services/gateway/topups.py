@@ -198,8 +198,8 @@ class TopupRoutes:
         if record is not None:
             if record.request.customer_id != customer_id:
                 return None
-            lane_open = await self._bus.lane_open(customer_id, record.lane)
-            return replies.of_record(record, lane_open=lane_open)
+            lane = await self._bus.lane(customer_id, record.lane)
+            return replies.of_record(record, lane, now_ms=self._clock.now_ms())
         row = await self._booked(customer_id, topup_id)
         return None if row is None else replies.of_row(row)
 

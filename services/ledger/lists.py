@@ -78,20 +78,24 @@ class Lists:
             ids = [row.topup_id for row in is_open[start : start + BATCH_MAX]]
             found = await self._topups.look(partition, ids)
             records |= {record.id: record for record in found if isinstance(record, Record)}
-        lanes = await self._topups.lanes(partition)
+        lanes, now_ms = await self._topups.lanes(partition), await self._topups.now_ms()
         return [
-            _as_recorded(row, records[row.topup_id], lanes) if row.topup_id in records else row
+            _as_recorded(row, records[row.topup_id], lanes, now_ms)
+            if row.topup_id in records
+            else row
             for row in rows
         ]
 
 
-def _as_recorded(row: TopupRow, record: Record, lanes: dict[str, LaneState]) -> TopupRow:
-    lane = lanes.get(record.lane)
-    state, reason = record.seen(lane_open=lane is None or lane.state == "open")
+def _as_recorded(
+    row: TopupRow, record: Record, lanes: dict[str, LaneState], now_ms: int
+) -> TopupRow:
+    seen = record.seen(lanes.get(record.lane, LaneState()), now_ms)
     return replace(
         row,
-        status=state.value,
-        reason=reason,
+        status=seen.state.value,
+        reason=seen.reason,
+        expected_at_ms=seen.expected_at_ms,
         provider_reference=record.provider_reference,
         settled_at_ms=record.settled_at_ms,
     )

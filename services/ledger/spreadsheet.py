@@ -21,6 +21,7 @@ from shared.contracts.states import MERCHANT_STATUS
 COLUMNS: Final = (
     "topup_id", "status", "customer_id", "phone", "amount", "currency", "provider",
     "provider_reference", "reason", "accepted_at", "settled_at", "product", "reference", "metadata",
+    "expected_at",
 )  # fmt: skip
 """The names of the API's fields, in its order."""
 
@@ -51,6 +52,7 @@ def _cells(row: TopupRow) -> tuple[str, ...]:
         _plain(row.product),
         _plain(row.reference or ""),
         metadata,
+        "" if row.expected_at_ms is None else timestamp(row.expected_at_ms),
     )
 
 

@@ -1,5 +1,6 @@
 """Records and lanes as Redis has them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -36,13 +37,34 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     lease_until_ms: int | None = None
     deliver_before_ms: int | None = None
     first_send_at_ms: int | None = None
+    due_ms: int | None = None
     tried: list[Tried] = []
 
-    def seen(self, *, lane_open: bool) -> tuple[State, str | None]:
-        """Return the state and the reason to tell; what queues on a held lane waits for that."""
-        if self.state is State.QUEUED and not lane_open:
-            return State.WAITING, Reason.LANE_HELD.value
-        return self.state, None if self.state in _REASONLESS else self.reason
+    def seen(self, lane: "LaneState", now_ms: int) -> "Seen":
+        """Return what to tell of it; what queues on a held lane waits for that."""
+        held = lane.state != "open" and (self.due_ms or 0) <= (lane.until or math.inf)
+        if self.state is State.QUEUED and held:
+            return Seen(State.WAITING, Reason.LANE_HELD.value, self._expected(lane.until, now_ms))
+        if self.state is not State.WAITING:
+            return Seen(self.state, None if self.state in _REASONLESS else self.reason)
+        if held:
+            return Seen(self.state, Reason.LANE_HELD.value, self._expected(lane.until, now_ms))
+        return Seen(self.state, self.reason, self._expected(self.due_ms, now_ms))
+
+    def _expected(self, at_ms: float | None, now_ms: int) -> int | None:
+        """Return when it goes on, if that is known and still to come; or ends, unsent, before."""
+        if at_ms is None or at_ms <= now_ms:
+            return None
+        ends_ms = math.inf if self.doubt else self.deliver_before_ms or math.inf
+        return int(min(at_ms, max(ends_ms, now_ms)))
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What merchants are told of an open topup; `expected_at_ms` is when it goes on, if known."""
+
+    state: State
+    reason: str | None = None
+    expected_at_ms: int | None = None
 
 
 class LaneState(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +135,7 @@ def _record(topup_id: str, flat: Sequence[bytes]) -> Record:
         lease_until_ms=whole(found.get(b"lease_until")),
         deliver_before_ms=whole(found.get(b"deliver_before")),
         first_send_at_ms=whole(found.get(b"first_send_at")),
+        due_ms=whole(found.get(b"due")),
         tried=decode_tries(found.get(b"tried", b"")),
     )
 

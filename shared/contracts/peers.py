@@ -103,6 +103,7 @@ class TopupRow(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] | None = None
     accepted_at_ms: int
     settled_at_ms: int | None = None
+    expected_at_ms: int | None = None  # of one that waits: when it goes on, if that is known
 
 
 class TopupFilter(

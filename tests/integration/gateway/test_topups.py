@@ -7,11 +7,14 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from ops.embedded import Running
+from shared.bus.records import Record
 from shared.bus.topups import Topups
+from shared.contracts.instants import timestamp
 from shared.contracts.peers import TopupRow
 from shared.runtime.redis import Client
 from tests.integration.gateway.house import WAIT_S_MAX, Answer, House, house
@@ -73,6 +76,7 @@ async def test_a_topup_is_accepted_and_readable_everywhere(home: House) -> None:
         ("product", "XOOM_10_MXN"),
         ("reference", None),
         ("metadata", None),
+        ("expected_at", None),
     ]
     elsewhere = await home.show(second, shown["topup_id"])
     assert (elsewhere.status, elsewhere.json) == (200, shown)
@@ -169,6 +173,30 @@ async def test_a_held_lane_is_told(home: House, gateway: str, redis: Client) -> 
     assert (shown["status"], shown["reason"]) == ("waiting", "lane_held")
     lane = (await home.admin(gateway, "queue-stats")).json["lanes"]["LATCOM"]
     assert (lane["state"], lane["reason"], lane["waiting"]) == ("held", "strike", 1)
+
+
+async def test_a_held_lane_is_told_with_the_time_at_which_it_goes_on(
+    home: House, gateway: str, redis: Client
+) -> None:
+    """Before any dispatcher has taken a step; never later than DELIVER_BEFORE lets it wait."""
+    topups = Topups(redis, partitions=1, window_ms=60_000)
+    topup_id = (await home.post(gateway)).json["topup_id"]
+    now_ms = await topups.now_ms()
+
+    async def expected(until_ms: int | None) -> str | None:
+        await topups.hold("LATCOM", reason="strike", by="me", until_ms=until_ms)
+        home.clock.ahead_s += 2  # what a gateway knows of lanes is a second old at most
+        shown = (await home.show(gateway, topup_id)).json
+        assert (shown["status"], shown["reason"]) == ("waiting", "lane_held")
+        return cast("str | None", shown["expected_at"])
+
+    assert await expected(None) is None
+    assert await expected(now_ms + 60_000) == timestamp(now_ms + 60_000)
+    (record,) = await topups.look(0, [topup_id])
+    assert isinstance(record, Record)
+    assert record.deliver_before_ms is not None
+    assert await expected(now_ms + 86_400_000) == timestamp(record.deliver_before_ms)
+    assert await expected(now_ms - 1) is None, "somebody tries it now"
 
 
 async def test_partitions_hold_together(home: House) -> None:

@@ -78,5 +78,5 @@ def test_no_cell_begins_a_formula(topups: list[TopupRow]) -> None:
 
 def test_lines_end_as_rfc_4180_says() -> None:
     """With CRLF, the last one too."""
-    assert HEADER.endswith(b",metadata\r\n")
+    assert HEADER.endswith(b",metadata,expected_at\r\n")
     assert HEADER.count(b"\n") == 1
