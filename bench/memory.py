@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from ops.embedded import valkey_server
-from sandbox.wire import success
+from sandbox.latcom_wire import success
 from services.dispatcher.attempts import new_nonce
 from services.dispatcher.providers.masking import mask
 from shared.bus.messages import Acceptance, Outcome, Terms, Work

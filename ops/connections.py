@@ -8,19 +8,21 @@ from ops.errors import CommandFailed
 from ops.supervisor.folder import data_folder
 from ops.supervisor.plan import given
 from ops.supervisor.takeover import is_held, read_state
+from shared.contracts.access import ACCESS
 from shared.runtime.addresses import problem_of
 
+_PROVIDERS: Final = tuple(name for access in ACCESS.values() for name in (access.url, *access.more))
 _EXAMPLES: Final = {
     "REDIS_URL": "redis://127.0.0.1:6379/0",
     "LIMITER_REDIS_URL": "redis://127.0.0.1:6380/0",
     "DATABASE_URL": "postgresql://user:password@127.0.0.1:5432/topup",
-    "LATCOM_URL": "https://provider.example",
+    **dict.fromkeys(_PROVIDERS, "https://provider.example"),
 }
 _SCHEMES: Final = {
     "REDIS_URL": ("redis", "rediss"),
     "LIMITER_REDIS_URL": ("redis", "rediss"),
     "DATABASE_URL": ("postgresql", "postgres"),
-    "LATCOM_URL": ("https", "http"),
+    **dict.fromkeys(_PROVIDERS, ("https", "http")),
 }
 
 

@@ -1,1 +1,1 @@
-"""A stateful stand-in for a provider: LATCOM's wire on a real socket, and a book of payments."""
+"""A stateful stand-in for each provider: its wire on a real socket, and one book of payments."""

@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import re
 import secrets
+from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -12,10 +14,17 @@ import msgspec
 
 Fact = Literal["asked", "inquired", "paid", "refused", "wallet"]
 NOTHING: Final = Decimal(0)
+_ID_MIN: Final = 10**14
+_ATTEMPT: Final = re.compile(r"-[0-9]{1,3}$")
+
+
+def order_of(reference: str) -> str:
+    """Return whose order it is: `<order>-<attempt>` is the reference of one of its attempts."""
+    return _ATTEMPT.sub("", reference)
 
 
 class Entry(msgspec.Struct, kw_only=True):
-    """All that happened under one reference."""
+    """All that happened to one order, under all of its references."""
 
     asked: int = 0
     inquired: int = 0
@@ -26,6 +35,15 @@ class Entry(msgspec.Struct, kw_only=True):
     code: str = ""
     message: str = ""
     running: int = 0
+
+
+class Transaction(msgspec.Struct, frozen=True):
+    """The last thing that was done under one reference; refused where there is a code."""
+
+    id: str
+    amount: Decimal = NOTHING
+    code: str = ""
+    message: str = ""
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
@@ -44,6 +62,8 @@ class Book:
 
     def __init__(self, path: str | None) -> None:
         self.entries: dict[str, Entry] = {}
+        self.transactions: dict[str, Transaction] = {}
+        self.running: Counter[str] = Counter()
         self.wallet = NOTHING
         self.at_once = 0
         self.at_once_max = 0
@@ -51,32 +71,38 @@ class Book:
         self._file = self._open(Path(path)) if path else None
 
     def entry(self, reference: str) -> Entry:
-        """Return what is known of the reference, without a trace if that is nothing."""
-        return self.entries.get(reference) or Entry()
+        """Return what is known of the order, without a trace if that is nothing."""
+        return self.entries.get(order_of(reference)) or Entry()
 
     @contextlib.contextmanager
     def call(self, reference: str) -> Iterator[Entry]:
         """Count a paying call while it runs."""
         self._write(Line("asked", reference))
-        entry = self.entries[reference]
+        entry = self.entries[order_of(reference)]
         entry.running += 1
+        self.running[reference] += 1
         self.at_once += 1
         self.at_once_max = max(self.at_once_max, self.at_once)
         try:
             yield entry
         finally:
             entry.running -= 1
+            self.running[reference] -= 1
             self.at_once -= 1
 
-    def pay(self, reference: str, amount: Decimal, *, from_wallet: bool) -> None:
-        """Credit, once more each time this is called."""
+    def pay(self, reference: str, amount: Decimal, *, from_wallet: bool) -> str:
+        """Credit, once more each time this is called; return the transaction's id."""
+        transaction = _new_id()
         if from_wallet:
             self._write(Line("wallet", amount=-amount))
-        self._write(Line("paid", reference, amount, secrets.token_hex(8)))
+        self._write(Line("paid", reference, amount, transaction))
+        return transaction
 
-    def refuse(self, reference: str, code: str, message: str) -> None:
-        """Keep a definite no."""
-        self._write(Line("refused", reference, code=code, message=message))
+    def refuse(self, reference: str, code: str, message: str) -> str:
+        """Keep a definite no; return the transaction's id."""
+        transaction = _new_id()
+        self._write(Line("refused", reference, transaction=transaction, code=code, message=message))
+        return transaction
 
     def inquired(self, reference: str) -> None:
         """Count a question, also one about what nobody ever asked for."""
@@ -102,9 +128,14 @@ class Book:
         if line.fact == "wallet":
             self.wallet += line.amount
             return
-        entry = self.entries.get(line.reference)
+        order = order_of(line.reference)
+        entry = self.entries.get(order)
         if entry is None:
-            entry = self.entries[line.reference] = Entry()
+            entry = self.entries[order] = Entry()
+        if line.fact in ("paid", "refused"):
+            self.transactions[line.reference] = Transaction(
+                line.transaction, line.amount, line.code, line.message
+            )
         match line.fact:
             case "asked":
                 entry.asked += 1
@@ -129,3 +160,8 @@ class Book:
         for line in data[:whole].splitlines():
             self._apply(decoder.decode(line))
         return file
+
+
+def _new_id() -> str:
+    """Return digits, as every wire can write them."""
+    return str(_ID_MIN + secrets.randbelow(8 * _ID_MIN))

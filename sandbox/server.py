@@ -9,11 +9,11 @@ from typing import Final
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from sandbox.app import TRANSPORT, Sandbox
+from sandbox.app import Sandbox
 from sandbox.book import Book
+from sandbox.exchange import TRANSPORT
 from sandbox.identity import Identity
 from sandbox.settings import Settings
-from sandbox.tokens import Tokens
 
 BACKLOG: Final = 4_096
 KEEP_ALIVE_S: Final = 5
@@ -45,10 +45,12 @@ def listen(host: str, port: int) -> socket.socket:
 async def serve(settings: Settings, sock: socket.socket, book: Book) -> None:
     """Serve until a signal; then answer what is short, and cut what is late."""
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
-    tokens = Tokens(
-        settings.access, life_s=settings.token_life_ms / 1_000, now=asyncio.get_running_loop().time
+    app = Sandbox(
+        settings,
+        book,
+        Identity(settings.instance_id, time.monotonic),
+        now=asyncio.get_running_loop().time,
     )
-    app = Sandbox(settings, book, tokens, Identity(settings.instance_id, time.monotonic))
     config = uvicorn.Config(
         app,
         http=CuttableProtocol,

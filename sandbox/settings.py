@@ -27,6 +27,11 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     password: str | None = None
     dist_api: str | None = None
     user_uid: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+    api_key: str | None = None
+    api_secret: str | None = None
+    product_id: str | None = None
 
     def __repr__(self) -> str:
         """Keep the secrets out of whatever prints this."""
@@ -43,7 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dedupes: bool
     inquiry: bool
     token_life_ms: int
-    client_timeout_ms: int  # what "after the timeout" is measured against
+    latcom_timeout_ms: int  # what "after the timeout" is measured against
+    reloadly_timeout_ms: int
+    dtone_timeout_ms: int
     book: str | None
     access: Access
 
@@ -79,18 +86,29 @@ def read(environ: Mapping[str, str], *, instance_id: str) -> Settings:
         dedupes=get("SANDBOX_DEDUPES", _switch, "off"),
         inquiry=get("SANDBOX_INQUIRY", _switch, "off"),
         token_life_ms=get("SANDBOX_TOKEN_LIFE", _duration, "5m"),
-        client_timeout_ms=get("LATCOM_TIMEOUT", _duration, "45s"),
+        latcom_timeout_ms=get("LATCOM_TIMEOUT", _duration, "45s"),
+        reloadly_timeout_ms=get("RELOADLY_TIMEOUT", _duration, "45s"),
+        dtone_timeout_ms=get("DTONE_TIMEOUT", _duration, "60s"),
         book=environ.get("SANDBOX_BOOK") or None,
-        access=Access(
-            username=secret("LATCOM_USERNAME"),
-            password=secret("LATCOM_PASSWORD"),
-            dist_api=secret("LATCOM_DIST_API"),
-            user_uid=secret("LATCOM_USER_UID"),
-        ),
+        access=_access(secret),
     )
     if problems:
         raise WrongSetting("\n".join(problems))
     return settings
+
+
+def _access(secret: Callable[[str], str | None]) -> Access:
+    return Access(
+        username=secret("LATCOM_USERNAME"),
+        password=secret("LATCOM_PASSWORD"),
+        dist_api=secret("LATCOM_DIST_API"),
+        user_uid=secret("LATCOM_USER_UID"),
+        client_id=secret("RELOADLY_CLIENT_ID"),
+        client_secret=secret("RELOADLY_CLIENT_SECRET"),
+        api_key=secret("DTONE_API_KEY"),
+        api_secret=secret("DTONE_API_SECRET"),
+        product_id=secret("DTONE_PRODUCT_ID"),
+    )
 
 
 def _secret(name: str, environ: Mapping[str, str]) -> str | None:

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Iterable, Mapping
+from functools import partial
 from importlib.util import find_spec
 from typing import Final
 
@@ -11,22 +12,24 @@ import sandbox.settings
 from ops.checks.finding import Finding
 from ops.errors import CommandFailed
 from ops.supervisor.plan import given
+from shared.contracts.access import ACCESS, missing
 from shared.contracts.errors import InvalidSettings
 from shared.runtime.settings import load
 
 _SERVICES: Final = ("gateway", "ratelimiter", "dispatcher", "ledger")
 _GIVEN_AT_START: Final = {"PORT": "8080", "INSTANCE_PORT": "8081"}
-_LOGIN: Final = ("LATCOM_USERNAME", "LATCOM_PASSWORD", "LATCOM_DIST_API", "LATCOM_USER_UID")
 _WIRED_AT_START: Final = {
     "REDIS_URL": "redis://127.0.0.1:6379",
     "LIMITER_REDIS_URL": "redis://127.0.0.1:6380",
     "DATABASE_URL": "postgresql://127.0.0.1:5432/topup",
     "RATELIMITER_URL": "http://127.0.0.1:8090",
     "LEDGER_URL": "http://127.0.0.1:8091",
-    "LATCOM_URL": "http://127.0.0.1:8092",
-    **dict.fromkeys(_LOGIN, "drawn"),
 }
-_SECRET: Final = ("PASSWORD", "KEY", "_URL", "API", "UID")
+_WIRED_TO_SANDBOX: Final = {
+    **{access.url: "http://127.0.0.1:8092" for access in ACCESS.values()},
+    **{name: "1" for access in ACCESS.values() for name in access.login},
+}
+_SECRET: Final = ("PASSWORD", "SECRET", "KEY", "_URL", "API", "UID", "CLIENT_ID")
 
 
 def check_settings(environ: Mapping[str, str]) -> Iterable[Finding]:
@@ -50,9 +53,11 @@ def refuse_wrong_settings(environ: Mapping[str, str]) -> None:
     Raises:
         CommandFailed: one line for each wrong variable.
     """
-    wired = {n: value for n, value in _WIRED_AT_START.items() if not environ.get(f"{n}_FILE")}
+    real = any(given(access.url, environ) for access in ACCESS.values())
+    wired = _WIRED_AT_START if real else {**_WIRED_AT_START, **_WIRED_TO_SANDBOX}
+    wired = {n: value for n, value in wired.items() if not environ.get(f"{n}_FILE")}
     complete = {**wired, **{n: value for n, value in environ.items() if value}}
-    problems = list(_no_login(environ))
+    problems = list(missing(partial(given, environ=environ))) if real else []
     problems += [f.found for f in check_settings(complete) if f.remedy is not None]
     try:
         sandbox.settings.read(complete, instance_id="sandbox-1")
@@ -63,13 +68,6 @@ def refuse_wrong_settings(environ: Mapping[str, str]) -> None:
         first.setdefault(line.split(maxsplit=1)[0].removesuffix("_FILE"), line)
     if first:
         raise CommandFailed("\n".join(first.values()), status=2)
-
-
-def _no_login(environ: Mapping[str, str]) -> Iterable[str]:
-    """At a provider of the user's own, logins drawn for the sandbox would only be refused."""
-    missing = [name for name in _LOGIN if not given(name, environ)]
-    if given("LATCOM_URL", environ) and missing:
-        yield f"{', '.join(missing)} must be set where LATCOM_URL is; for example {missing[0]}=…"
 
 
 def _settings_of(service: str) -> type[msgspec.Struct] | None:

@@ -6,16 +6,13 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from shared.contracts.access import ACCESS
+
 HOST: Final = "127.0.0.1"
 REPLICAS_MAX: Final = 64
 
-_LATCOM: Final = (
-    "LATCOM_URL",
-    "LATCOM_USERNAME",
-    "LATCOM_PASSWORD",
-    "LATCOM_DIST_API",
-    "LATCOM_USER_UID",
-)
+_ACCESS: Final = tuple(name for access in ACCESS.values() for name in access.variables)
+_LOGINS: Final = tuple(name for access in ACCESS.values() for name in access.login)
 
 
 class Service(Struct, frozen=True, kw_only=True):
@@ -40,7 +37,7 @@ SERVICES: Final = (
         name="sandbox",
         module="sandbox",
         count=1,
-        told=_LATCOM[1:],
+        told=_LOGINS,
         port="shared",
         has_instance_port=False,
         ready_path="/health",
@@ -67,14 +64,14 @@ SERVICES: Final = (
         module="services.dispatcher",
         count=3,
         after=("functions", "sandbox"),
-        told=("REDIS_URL", "LEDGER_URL", *_LATCOM),
+        told=("REDIS_URL", "LEDGER_URL", *_ACCESS),
     ),
     Service(
         name="gateway",
         module="services.gateway",
         count=3,
         after=("functions", "ratelimiter", "ledger", "customer"),
-        told=("REDIS_URL", "RATELIMITER_URL", "LEDGER_URL", "ADMIN_KEY"),
+        told=("REDIS_URL", "RATELIMITER_URL", "LEDGER_URL", "ADMIN_KEY", "PROVIDERS"),
         port="public",
     ),
 )
@@ -143,8 +140,8 @@ _SETTINGS: Final = frozenset(
 
 
 def for_this_machine(plan: Plan, environ: Mapping[str, str]) -> Plan:
-    """Leave the sandbox out where a real provider is named."""
-    if not given("LATCOM_URL", environ):
+    """Leave the sandbox out where a real provider is named: then only what is named has a lane."""
+    if not any(given(access.url, environ) for access in ACCESS.values()):
         return plan
     return replace(plan, services=tuple(s for s in plan.services if s.name != "sandbox"))
 

@@ -77,7 +77,7 @@ class Screen:
         took = time.monotonic() - self._begun
         self.say(f"\n[bold green]Ready[/] in {took:.1f} s: [bold]{demo.url}[/]\n")
         if not sandboxed:
-            self.say("  [yellow]LATCOM_URL is set: topups are paid out for real.[/]\n")
+            self.say("  [yellow]A provider is named: topups are paid out for real.[/]\n")
         with suppress(OSError):
             self._console.print(_next(demo, folder), markup=False, highlight=False, soft_wrap=True)
 

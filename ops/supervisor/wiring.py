@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from ops.supervisor.demo import Demo
 from ops.supervisor.folder import Folder
 from ops.supervisor.plan import HOST, Plan, given
 from services.ledger.logins import LEDGER_ROLE
+from shared.contracts.access import ACCESS, set_up
 
 
 class Wiring(Struct, frozen=True, kw_only=True):
@@ -36,11 +38,10 @@ def wire(
     ports |= {s.name: public_port for s in plan.services if s.port == "public"}
     variables = {
         "ADMIN_KEY": demo.admin_key,
-        "LATCOM_USERNAME": "demo",
-        "LATCOM_PASSWORD": secrets.token_urlsafe(18),
-        "LATCOM_DIST_API": secrets.token_urlsafe(12),
-        "LATCOM_USER_UID": secrets.token_urlsafe(12),
+        "PROVIDERS": ",".join(set_up(partial(given, environ=environ))),
     }
+    if "sandbox" in ports:
+        variables |= _sandbox_access(f"http://{HOST}:{ports['sandbox']}")
     for variable, server in _SERVED.items():
         if server in servers:
             variables[variable] = servers[server].url
@@ -60,7 +61,22 @@ _SERVED = {
     "LIMITER_REDIS_URL": "valkey-limits",
     "DATABASE_URL": "postgres",
 }
-_ANSWERED = {"RATELIMITER_URL": "ratelimiter", "LEDGER_URL": "ledger", "LATCOM_URL": "sandbox"}
+_ANSWERED = {"RATELIMITER_URL": "ratelimiter", "LEDGER_URL": "ledger"}
+
+
+def _sandbox_access(url: str) -> dict[str, str]:
+    """Return the way to all lanes where the sandbox stands for every provider."""
+    logins = {
+        name: secrets.token_urlsafe(12) for access in ACCESS.values() for name in access.login
+    }
+    return logins | {
+        "PROVIDERS": ",".join(ACCESS),
+        "LATCOM_URL": url,
+        "RELOADLY_URL": f"{url}/reloadly",
+        "RELOADLY_AUTH_URL": f"{url}/reloadly",
+        "DTONE_URL": f"{url}/dtone",
+        "DTONE_PRODUCT_ID": "20153",
+    }
 
 
 def _as_ledger(server: Server, password: str) -> str:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import msgspec
 
+from shared.contracts.access import ACCESS, missing, set_up
 from shared.contracts.limits import WAITING_MAX
 from shared.runtime.replica import Partitions, RedisUrl, Replicas, ReplicaSettings
 
@@ -21,6 +22,9 @@ ProviderUrl = Annotated[
         examples=["https://provider.example"],
     ),
 ]
+ProductId = Annotated[
+    int, msgspec.Meta(ge=1, le=2**31 - 1, description="a product's number", examples=[20153])
+]
 
 
 class DispatcherSettings(ReplicaSettings, frozen=True, kw_only=True):
@@ -35,12 +39,41 @@ class DispatcherSettings(ReplicaSettings, frozen=True, kw_only=True):
     stall_ms: StallMs = 15_000
     idempotency_window_ms: WindowMs = 604_800_000
     resend_after_inquiry: bool = True
-    latcom_url: ProviderUrl
-    latcom_username: str
-    latcom_password: str
-    latcom_dist_api: str
-    latcom_user_uid: str
+    latcom_url: ProviderUrl = ""  # of a provider's access nothing is set: it has no lane
+    latcom_username: str = ""
+    latcom_password: str = ""
+    latcom_dist_api: str = ""
+    latcom_user_uid: str = ""
     latcom_timeout_ms: ProviderTimeoutMs = 45_000
     latcom_token_life_ms: ProviderTimeoutMs = 240_000
+    reloadly_url: ProviderUrl = ""
+    reloadly_auth_url: ProviderUrl = "https://auth.reloadly.com"
+    reloadly_client_id: str = ""
+    reloadly_client_secret: str = ""
+    reloadly_timeout_ms: ProviderTimeoutMs = 45_000
+    dtone_url: ProviderUrl = ""
+    dtone_api_key: str = ""
+    dtone_api_secret: str = ""
+    dtone_product_id: ProductId | None = None
+    dtone_timeout_ms: ProviderTimeoutMs = 60_000
     sandbox_dedupes: bool = False
     sandbox_inquiry: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse half an access, and a dispatcher without a lane."""
+        if problems := [*missing(self._is_set)]:
+            raise ValueError("\n".join(problems))
+        if not self.lanes:
+            urls = ", ".join(access.url for access in ACCESS.values())
+            raise ValueError(
+                f"{urls}: none is set, so there is no lane; for example "
+                "LATCOM_URL=https://provider.example and its logins"
+            )
+
+    @property
+    def lanes(self) -> list[str]:
+        """Return the providers that can be sent to."""
+        return set_up(self._is_set)
+
+    def _is_set(self, variable: str) -> bool:
+        return bool(getattr(self, variable.lower()))

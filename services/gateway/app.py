@@ -158,6 +158,7 @@ class Gateway:
             make_id=lambda: str(uuid7()),
             crash=crash_points(settings.crash_at, environment=settings.environment),
             limit_default=settings.rate_limit_per_minute,
+            offered=settings.providers.split(","),
         )
         figures = Figures(self._client, self._topups, self._ledger, clock)
         admin = Admin(figures, admin_key=settings.admin_key)

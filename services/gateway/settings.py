@@ -4,6 +4,7 @@ from typing import Annotated
 
 import msgspec
 
+from shared.contracts.catalogue import OFFERS
 from shared.contracts.limits import WAITERS_MAX, WAITING_MAX
 from shared.runtime.replica import HttpUrl, Partitions, Port, RedisUrl, Replicas, ReplicaSettings
 
@@ -21,6 +22,14 @@ AdminKey = Annotated[
 Requests = Annotated[int, msgspec.Meta(ge=1, le=WAITING_MAX - WAITERS_MAX, examples=[1_000])]
 Connections = Annotated[int, msgspec.Meta(ge=1, le=1_000_000, examples=[12_000])]
 Backlog = Annotated[int, msgspec.Meta(ge=1, le=100_000_000, examples=[200_000])]
+Offered = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=f"^({'|'.join(OFFERS)})(,({'|'.join(OFFERS)}))*$",
+        description=f"one or more of {', '.join(OFFERS)} with commas between them",
+        examples=[",".join(OFFERS)],
+    ),
+]
 StaleMs = Annotated[int, msgspec.Meta(ge=1_000, examples=["15m"])]
 
 
@@ -32,6 +41,7 @@ class GatewaySettings(ReplicaSettings, frozen=True, kw_only=True):
     redis_replicas: Replicas = 0
     ratelimiter_url: HttpUrl
     ledger_url: HttpUrl
+    providers: Offered = "LATCOM"  # those that dispatchers have the access of
     admin_key: AdminKey | None = None  # none: the admin API is off
     rate_limit_per_minute: Limit = 200
     stream_partitions: Partitions = 1

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 import structlog
@@ -33,7 +33,7 @@ from services.gateway.rules import Order, read_order
 from services.gateway.topup_calls import ACCEPT, SHOW
 from services.gateway.waiting import Waiting
 from shared.bus.messages import Accepted
-from shared.contracts.errors import Overloaded, Unverified
+from shared.contracts.errors import Overloaded, UnknownProvider, Unverified
 from shared.contracts.ids import mask_phone
 from shared.contracts.keys import READ, WRITE
 from shared.contracts.limits import BODY_BYTES_MAX
@@ -66,6 +66,7 @@ class TopupRoutes:
         make_id: Callable[[], str],
         crash: CrashPoint,
         limit_default: int,
+        offered: Collection[str],
     ) -> None:
         self._keyring = keyring
         self._limits = limits
@@ -78,6 +79,7 @@ class TopupRoutes:
         self._make_id = make_id
         self._crash = crash
         self._limit_default = limit_default
+        self._offered = offered
 
     def served(self) -> list[Served]:
         """Return the calls that are answered here."""
@@ -113,6 +115,7 @@ class TopupRoutes:
             customer_id=key.customer_id,
             key_header=asked.headers.get("idempotency-key"),
         )
+        self._check_offered(order.request.provider)
         self._backlog.check(order.request.provider)
         limit_headers = await self._take_place(key)
         self._crash("gateway.after_limit")
@@ -133,6 +136,11 @@ class TopupRoutes:
         return await self._replayed(accepted, key), limit_headers | replayed
 
     # -- steps, in the order in which they may refuse ------------------------------------------
+
+    def _check_offered(self, provider: str) -> None:
+        if provider not in self._offered:
+            known = ", ".join(self._offered)
+            raise UnknownProvider(f"provider {provider} is not set up here; known: {known}")
 
     async def _take_place(self, key: ApiKey) -> dict[str, str]:
         own = key.limit_per_minute

@@ -50,6 +50,26 @@ OFFERS: Final = {
             ),
         ),
     ),
+    "RELOADLY": Offer(
+        provider="RELOADLY",
+        country="MX",
+        currency="MXN",
+        amounts="whole pesos from 10 to 2000, as far as the phone's operator takes them",
+        products=(
+            Product(
+                id="RELOADLY_MXN_10_TO_2000", minor_min=1_000, minor_max=200_000, minor_step=100
+            ),
+        ),
+    ),
+    "DTONE": Offer(
+        provider="DTONE",
+        country="MX",
+        currency="MXN",
+        amounts="whole pesos from 10 to 2000, as far as the product behind it takes them",
+        products=(
+            Product(id="DTONE_MXN_10_TO_2000", minor_min=1_000, minor_max=200_000, minor_step=100),
+        ),
+    ),
 }
 
 

@@ -17,8 +17,9 @@ from ops.stretches import stretch_between
 from ops.supervisor.folder import Folder
 from ops.supervisor.takeover import read_state
 from services.dispatcher.attempts import UnreadableEntry, read_sale
-from services.dispatcher.providers.adapter import Delivered, Refused, Unknown
-from services.dispatcher.providers.latcom import provider_url
+from services.dispatcher.providers import dtone_wire, reloadly_wire
+from services.dispatcher.providers.adapter import Delivered, NotFound, Refused, Unknown
+from services.dispatcher.providers.addresses import provider_url
 from services.dispatcher.providers.latcom_wire import classify, read_result
 from services.dispatcher.providers.masking import mask
 from services.dispatcher.providers.wire import Reply
@@ -61,6 +62,8 @@ _RECORD: Final = {
 _ADDRESSES: Final = {
     "DATABASE_URL": "postgresql://u:p@127.0.0.1:5432/d", "LATCOM_URL": "http://127.0.0.1:1",
     "LEDGER_URL": "http://127.0.0.1:2", "RATELIMITER_URL": "http://127.0.0.1:3",
+    "RELOADLY_URL": "http://127.0.0.1:4", "RELOADLY_AUTH_URL": "http://127.0.0.1:4",
+    "DTONE_URL": "http://127.0.0.1:5",
 }  # fmt: skip
 
 
@@ -130,6 +133,42 @@ def _latcom(raw: bytes) -> None:
     assert "5566374683" not in answer.raw
     assert "s3cret" not in answer.raw
     assert "\0" not in answer.raw
+
+
+def _counts(answer: object, raw: bytes, *names: bytes) -> None:
+    """A yes names our reference, a no names it or one of the provider's codes."""
+    assert isinstance(answer, Delivered | Refused | Unknown | NotFound)
+    assert not isinstance(answer, Delivered) or ID in raw.decode(errors="replace")
+    assert not isinstance(answer, Refused) or any(name in raw for name in (ID.encode(), *names))
+    assert "5566374683" not in answer.raw
+    assert "s3cret" not in answer.raw
+
+
+def _masked(said: bytes | str) -> str:
+    return mask(said, phone="+525566374683", secrets=["s3cret"])
+
+
+def _reloadly(raw: bytes) -> None:
+    for status in (200, 400):
+        answer = reloadly_wire.classify(Reply(status, raw), ID, _masked)
+        _counts(answer, raw, *(code.encode() for code in reloadly_wire.CODES))
+
+
+def _reloadly_report(raw: bytes) -> None:
+    rows = reloadly_wire.found(Reply(200, raw), ID)
+    if rows is not None:
+        _counts(reloadly_wire.weigh(rows, _masked(raw), _masked), raw)
+
+
+def _dtone(raw: bytes) -> None:
+    for status in (201, 400):
+        answer = dtone_wire.classify(Reply(status, raw), ID, _masked)
+        _counts(answer, raw, *(str(code).encode() for code in dtone_wire.CODES))
+
+
+def _dtone_list(raw: bytes) -> None:
+    for status in (200, 404):
+        _counts(dtone_wire.weigh(Reply(status, raw), ID, _masked), raw)
 
 
 def _sale(raw: bytes) -> None:
@@ -216,6 +255,18 @@ _ORDERS: Final = [
         b'"reference":"order-4711","metadata":{"a":[1,{"b":"\\u00e9"}]}}'
     ),
 ]
+_RELOADLY_ANSWERS: Final = [
+    b'{"transactionId":4602843,"status":"SUCCESSFUL","customIdentifier":"%s"}' % ID.encode(),
+    b'{"message":"Not valid","path":"/topups","errorCode":"INVALID_RECIPIENT_PHONE","details":[]}',
+]
+_RELOADLY_REPORTS: Final = [
+    b'{"content":[' + _RELOADLY_ANSWERS[0] + b'],"totalElements":1}', b'{"content":[]}'
+]  # fmt: skip
+_DTONE_ANSWERS: Final = [
+    b'{"id":1,"external_id":"%s","status":{"id":70000,"message":"COMPLETED",' % ID.encode()
+    + b'"class":{"id":7,"message":"COMPLETED"}}}',
+    b'{"errors":[{"code":1006001,"message":"Insufficient balance"}]}',
+]
 _ANSWERS: Final = [
     b'{"status":"SUCCESS","transId":77,"distTransid":"%b","venTransid":"5566374683 s3cret"}'
     % ID.encode(),
@@ -243,6 +294,10 @@ TARGETS: Final[Mapping[str, Target]] = {
     "pages": Target(_page, [*_FILTERS, b"limit=5", f"cursor={_HERE}".encode()], (InvalidRequest,)),
     "files": Target(lambda raw: read_filter(raw, customer_id="C"), _FILTERS, (InvalidRequest,)),
     "answers of LATCOM": Target(_latcom, _ANSWERS, ()),
+    "answers of RELOADLY": Target(_reloadly, _RELOADLY_ANSWERS, ()),
+    "reports of RELOADLY": Target(_reloadly_report, _RELOADLY_REPORTS, ()),
+    "answers of DTONE": Target(_dtone, _DTONE_ANSWERS, ()),
+    "lists of DTONE": Target(_dtone_list, [b"[" + _DTONE_ANSWERS[0] + b"]", b"[]"], ()),
     "lane entries, dispatcher": Target(_sale, _LANE_ENTRIES, (UnreadableEntry,)),
     "lane entries, ledger": Target(
         lambda raw: read_request(ENTRY, unpacked(raw)), _LANE_ENTRIES, (Unreadable,)
@@ -275,7 +330,9 @@ TARGETS: Final[Mapping[str, Target]] = {
         _addresses, [b"redis://u:p@[::1]:6379/0", b"rediss://h:1/0?a=b"], (CommandFailed,)
     ),
     "provider's address": Target(
-        lambda raw: provider_url(_text(raw)), [b"https://a.example:8443/x"], (InvalidSettings,)
+        lambda raw: provider_url(_text(raw), "LATCOM_URL"),
+        [b"https://a.example:8443/x"],
+        (InvalidSettings,),
     ),
     "durations": Target(lambda raw: parse_duration_ms(_text(raw)), [b"45s", b"7d"], (ValueError,)),
     "stretches": Target(

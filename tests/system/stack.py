@@ -73,13 +73,14 @@ class Stack:
         *,
         phone: str = "5566374683",
         amount: object = 10,
+        provider: str = "LATCOM",
         key: str | None = None,
         **headers: str,
     ) -> tuple[int, dict[str, Any]]:
         """Make one topup; return the status and the body."""
         async with self.session.post(
             f"{self.url}/api/enviadespensa/topup",
-            json={"phone": phone, "amount": amount, "provider": "LATCOM"},
+            json={"phone": phone, "amount": amount, "provider": provider},
             headers={
                 "x-api-key": self.env["TOPUP_API_KEY"],
                 "x-customer-id": self.env["TOPUP_CUSTOMER_ID"],

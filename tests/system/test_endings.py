@@ -10,13 +10,21 @@ from tests.system.stack import Stack, until
 
 pytestmark = pytest.mark.system
 
-FAST = {"LATCOM_TIMEOUT": "2s", "STALL": "3s", "SANDBOX_LATENCY": "20"}
+FAST = {
+    "LATCOM_TIMEOUT": "2s",
+    "RELOADLY_TIMEOUT": "2s",
+    "DTONE_TIMEOUT": "2s",
+    "STALL": "3s",
+    "SANDBOX_LATENCY": "20",
+}
 SLOW_BUT_FINE = {"LATCOM_TIMEOUT": "15s", "SANDBOX_LATENCY": "20"}
 
 
-async def sell(stack: Stack, endings: Sequence[str]) -> dict[str, str]:
+async def sell(stack: Stack, endings: Sequence[str], provider: str = "LATCOM") -> dict[str, str]:
     """Make one topup for each ending of a phone; return their ids."""
-    answers = await asyncio.gather(*(stack.post(phone=f"5566374{end}") for end in endings))
+    answers = await asyncio.gather(
+        *(stack.post(phone=f"5566374{end}", provider=provider) for end in endings)
+    )
     assert [status for status, _ in answers] == [202] * len(endings)
     return {end: body["topup_id"] for end, (_, body) in zip(endings, answers, strict=True)}
 
@@ -70,6 +78,26 @@ async def test_an_answer_may_wait_for_the_end(stack: Stack) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.settings(**FAST)
+async def test_each_lane_sells_as_its_provider_can(stack: Stack) -> None:
+    """Reloadly and DT One can be asked: what is in doubt there is found out, and paid once."""
+    endings = ["900", "901", "902", "903", "904", "905", "908", "910"]
+    sold = {name: await sell(stack, endings, name) for name in ("RELOADLY", "DTONE", "LATCOM")}
+    await stack.until_settled(3 * len(endings), within_s=60)
+    fine = {"900": ("succeeded", None, 1), "901": ("failed", "refused", 0)}
+    fine["902"] = fine["900"]
+    found = dict.fromkeys(endings[3:], ("succeeded", None, 1))
+    doubt = dict.fromkeys(endings[3:], ("unresolved", "no_answer", 1))
+    assert await told(stack, sold["RELOADLY"]) == fine | found
+    assert await told(stack, sold["DTONE"]) == fine | found
+    assert await told(stack, sold["LATCOM"]) == fine | doubt
+    for topups in sold.values():
+        assert (await stack.book(topups["902"]))["asked"] == 3, "refused twice, then credited"
+    body = await stack.status_of(sold["DTONE"]["905"])
+    assert body["provider"] == "DTONE"
+    assert body["provider_reference"] == (await stack.book(body["topup_id"]))["transaction"]
+
+
 @pytest.mark.settings(SANDBOX_INQUIRY="on", **FAST)
 async def test_doubt_is_cleared_where_the_provider_can_be_asked(stack: Stack) -> None:
     """What was paid is found out by asking, and is never sent again."""

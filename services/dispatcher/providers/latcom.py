@@ -2,11 +2,9 @@
 
 import time
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Final
 
 import msgspec
-from yarl import URL
 
 from services.dispatcher.providers.adapter import (
     Answer,
@@ -17,16 +15,16 @@ from services.dispatcher.providers.adapter import (
     Sale,
     Unknown,
 )
-from services.dispatcher.providers.latcom_wire import NotSold, classify, order_body
+from services.dispatcher.providers.addresses import provider_url
+from services.dispatcher.providers.bearer import JSON, Bearer, is_token, login_refused
+from services.dispatcher.providers.latcom_wire import classify, order_body
 from services.dispatcher.providers.masking import mask
-from services.dispatcher.providers.tokens import LoggedIn, SharedToken
-from services.dispatcher.providers.wire import Free, Permit, Reply, Wire
-from shared.contracts.errors import InvalidSettings
+from services.dispatcher.providers.reading import NotSold
+from services.dispatcher.providers.tokens import Grant, SharedToken
+from services.dispatcher.providers.wire import Free, Reply, Wire
 
 CONNECT_MS_MAX: Final = 3_000
 LOGIN_ANSWER_MS_MAX: Final = 7_000
-UNAUTHORIZED: Final = 401
-FORBIDDEN: Final = 403
 HTTP_OK: Final = 200
 
 
@@ -53,11 +51,12 @@ class Latcom:
         self, settings: LatcomSettings, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._settings = settings
-        self._url = provider_url(settings.url)
+        self._url = provider_url(settings.url, "LATCOM_URL")
         connect_ms = min(CONNECT_MS_MAX, settings.timeout_ms // 2)
         self._login_answer_ms = min(LOGIN_ANSWER_MS_MAX, settings.timeout_ms // 2)
         self._wire = Wire(connect_timeout_ms=connect_ms, answer_timeout_ms=settings.timeout_ms)
         self._token = SharedToken(self._log_in, life_ms=settings.token_life_ms, monotonic=monotonic)
+        self._bearer = Bearer(self._wire, self._token, timeout_ms=settings.timeout_ms, headers=JSON)
         self._facts = Facts(
             name="LATCOM",
             connect_timeout_ms=connect_ms,
@@ -76,7 +75,9 @@ class Latcom:
             body = order_body(sale, attempt.reference)
         except NotSold as problem:
             return Refused(str(problem), code="not_sold", kind="final", raw="")
-        reply = await self._authorized("POST", "api/tn/fast", body=body, permit=attempt)
+        reply = await self._bearer.call(
+            "POST", self._url / "api/tn/fast", body=body, permit=attempt
+        )
         if not isinstance(reply, Reply):
             return reply
         return classify(reply, attempt.reference, self._mask_for(sale))
@@ -90,28 +91,7 @@ class Latcom:
         await self._token.close()
         await self._wire.close()
 
-    async def _authorized(
-        self, method: str, path: str, *, body: bytes = b"", permit: Permit
-    ) -> Reply | NotSent | Refused | Unknown:
-        """Make a call with the token; a token taken no longer is renewed once."""
-        for _ in range(2):
-            token = await self._token.get()
-            if not isinstance(token, str):
-                return token
-            reply = await self._wire.call(
-                method,
-                self._url / path,
-                headers={"authorization": f"Bearer {token}", "content-type": "application/json"},
-                body=body,
-                permit=permit,
-                answer_timeout_ms=self._settings.timeout_ms,
-            )
-            if not isinstance(reply, Reply) or reply.status != UNAUTHORIZED:
-                return reply
-            self._token.spoil(token)
-        return Refused("a fresh token was not taken", code="http_401", kind="hold", raw="")
-
-    async def _log_in(self) -> LoggedIn:
+    async def _log_in(self) -> Grant | NotSent | Refused:
         login = {
             "username": self._settings.username,
             "password": self._settings.password,
@@ -121,17 +101,14 @@ class Latcom:
         reply = await self._wire.call(
             "POST",
             self._url / "api/dislogin",
-            headers={"content-type": "application/json"},
+            headers=JSON,
             body=msgspec.json.encode(login),
             permit=Free(),
             answer_timeout_ms=self._login_answer_ms,
         )
-        if not isinstance(reply, Reply):
-            return NotSent(
-                f"login: {reply.reason}"
-            )  # whatever became of the login, nothing was paid
-        if reply.status in (UNAUTHORIZED, FORBIDDEN):
-            return Refused("the login was refused", f"login_{reply.status}", "hold", raw="")
+        if refusal := login_refused(reply):
+            return refusal
+        assert isinstance(reply, Reply)
         return _token_in(reply) or NotSent(f"login: no token came, HTTP {reply.status}")
 
     def _mask_for(self, sale: Sale) -> Callable[[bytes | str], str]:
@@ -149,41 +126,11 @@ class _Access(msgspec.Struct, frozen=True):
     access: str
 
 
-def _token_in(reply: Reply) -> str | None:
+def _token_in(reply: Reply) -> Grant | None:
     if reply.status != HTTP_OK:
         return None
     try:
         token = msgspec.json.decode(reply.body, type=_Access).access
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
-    return token if token.isascii() and token.isprintable() and token else None
-
-
-def provider_url(text: str) -> URL:
-    """Return where LATCOM is; credentials travel there, so never in the open.
-
-    Raises:
-        InvalidSettings: not a URL, or plain http to another machine.
-    """
-    example = "for example LATCOM_URL=https://provider.example"
-    try:
-        url = URL(text)
-        (url.host or "").encode("idna")  # what name resolution does, and would fail at each time
-    except ValueError:
-        raise InvalidSettings(f"LATCOM_URL is not a URL; {example}") from None
-    if url.scheme not in ("http", "https") or not url.host:
-        raise InvalidSettings(f"LATCOM_URL is not an http or https URL; {example}")
-    if url.user or url.password or url.query_string or url.fragment:
-        raise InvalidSettings(f"LATCOM_URL has more than a host and a path; {example}")
-    if url.scheme == "http" and not is_loopback(url):
-        raise InvalidSettings(f"LATCOM_URL is plain http to another machine; {example}")
-    return url
-
-
-def is_loopback(url: URL) -> bool:
-    """Tell whether the URL stays on this machine."""
-    host = url.host or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return Grant(token) if is_token(token) else None

@@ -1,23 +1,28 @@
 """What LATCOM is told, and what its answers mean; no I/O."""
 
-import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from collections.abc import Mapping
+from typing import Final, Literal
 
 import msgspec
 
-from services.dispatcher.providers.adapter import Answer, Delivered, Refused, Sale, Unknown
-from services.dispatcher.providers.masking import storable
+from services.dispatcher.providers.adapter import Answer, Sale, Unknown
+from services.dispatcher.providers.reading import (
+    Mask,
+    NotSold,
+    delivered,
+    leaves_doubt,
+    plain,
+    read,
+    refused,
+    text,
+)
 from services.dispatcher.providers.wire import Reply
 from shared.contracts.catalogue import OFFERS, Product
-from shared.contracts.money import format_amount
 
 OFFER: Final = OFFERS["LATCOM"]
 COUNTRIES: Final = {"MX": "MEXICO"}
 OPERATOR: Final = "TELEFONICA"
-REASON_CHARS_MAX: Final = 200
-CODE_CHARS_MAX: Final = 64
 HTTP_OK: Final = 200
 
 CODES: Final[Mapping[str, Literal["retry", "hold"]]] = {
@@ -26,17 +31,7 @@ CODES: Final[Mapping[str, Literal["retry", "hold"]]] = {
     "SBX_WALLET_EMPTY": "hold",  # the sandbox, phones …907
 }
 
-# These say that an earlier call may have paid, or that LATCOM does not know itself.
-_DOUBT: Final = re.compile(
-    r"duplica|repetid|already|ya (?:existe|fue|se encuentra)|time[ -]?d? ?-?out|pending|pendiente"
-    r"|in process|en proceso|procesando",
-    re.IGNORECASE,
-)
 _PHONE: Final = re.compile(r"\+52([0-9]{10})")
-
-
-class NotSold(ValueError):
-    """LATCOM has no such product, country or phone; nothing was sent."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,13 +59,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     reference: str | int | None = msgspec.field(name="distTransid", default=None)
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> None:
-    if len({name for name, _ in pairs}) < len(pairs):
-        raise ValueError("a name twice")
-
-
 _results: Final = msgspec.json.Decoder(Result)
-_unambiguous: Final = json.JSONDecoder(object_pairs_hook=_each_once, parse_int=str, parse_float=str)
 
 
 def order_body(sale: Sale, reference: str) -> bytes:
@@ -101,26 +90,16 @@ def wire_amount(product: Product, amount_minor: int, currency: str) -> str:
     """Return the amount without the tax inside it, as a JSON number; half a cent goes up."""
     parts = 100 + product.tax_percent
     minor = (2 * 100 * amount_minor + parts) // (2 * parts)
-    text = format_amount(minor, currency)
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return plain(minor, currency)
 
 
 def read_result(reply: Reply, reference: str) -> Result | None:
-    """Return the answer if it is surely one, and surely about this reference.
-
-    One that says a thing twice says neither.
-    """
-    if reply.status != HTTP_OK:
-        return None
-    try:
-        result = _results.decode(reply.body)
-        _unambiguous.decode(reply.body.decode())
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return None
-    return result if _text(result.reference) == reference else None
+    """Return the answer if it is surely one, and surely about this reference."""
+    result = read(_results, reply.body) if reply.status == HTTP_OK else None
+    return result if result is not None and text(result.reference) == reference else None
 
 
-def classify(reply: Reply, reference: str, mask: Callable[[bytes | str], str]) -> Answer:
+def classify(reply: Reply, reference: str, mask: Mask) -> Answer:
     """Say what an answer means for the money.
 
     Only an answer that names our reference means anything: without it, a success is as unknown as
@@ -130,23 +109,13 @@ def classify(reply: Reply, reference: str, mask: Callable[[bytes | str], str]) -
     result = read_result(reply, reference)
     if result is None:
         return Unknown(f"not an answer about this topup: HTTP {reply.status}", raw)
-    code, message = _text(result.code), result.message or ""
+    code, message = text(result.code), result.message or ""
     match result.status.strip().lower():
         case "success":
-            named = _text(result.transaction) or _text(result.vendor_transaction)
-            return Delivered(provider_reference=storable(named)[:CODE_CHARS_MAX], raw=raw)
-        case "fail" if _DOUBT.search(code) or _DOUBT.search(message):
+            return delivered(text(result.transaction) or text(result.vendor_transaction), raw)
+        case "fail" if leaves_doubt(code, message):
             return Unknown("a refusal that does not exclude a payment", raw)
         case "fail":
-            return Refused(
-                reason=mask(message)[:REASON_CHARS_MAX],
-                code=mask(code)[:CODE_CHARS_MAX],
-                kind=CODES.get(code, "final"),
-                raw=raw,
-            )
+            return refused(message, code, CODES.get(code, "final"), raw=raw, mask=mask)
         case _:
             return Unknown("a status that is neither success nor fail", raw)
-
-
-def _text(value: str | int | None) -> str:
-    return "" if value is None else str(value)

@@ -6,8 +6,10 @@ from urllib.parse import quote
 import msgspec
 
 from services.dispatcher.providers.adapter import Answer, Facts, NotFound, Refused, Sale
-from services.dispatcher.providers.latcom import Latcom, LatcomSettings, is_loopback, provider_url
+from services.dispatcher.providers.addresses import is_loopback, provider_url
+from services.dispatcher.providers.latcom import Latcom, LatcomSettings
 from services.dispatcher.providers.latcom_wire import classify, read_result
+from services.dispatcher.providers.reading import past
 from services.dispatcher.providers.wire import Free, Reply
 from shared.contracts.errors import InvalidSettings
 
@@ -20,7 +22,7 @@ class SandboxLatcom(Latcom):
 
     def __init__(self, settings: LatcomSettings, *, dedupes: bool, inquiry: bool) -> None:
         super().__init__(settings)
-        if not is_loopback(provider_url(settings.url)):
+        if not is_loopback(provider_url(settings.url, "LATCOM_URL")):
             raise InvalidSettings(
                 "SANDBOX_DEDUPES and SANDBOX_INQUIRY are for the sandbox on this machine; "
                 "leave them out, or for example LATCOM_URL=http://127.0.0.1:8090"
@@ -42,8 +44,8 @@ class SandboxLatcom(Latcom):
         """Ask the sandbox by our reference."""
         if not self._facts.inquiry:
             return await super().inquire(sale, reference)
-        path = f"api/tn/status/{quote(reference, safe='')}"
-        reply = await self._authorized("GET", path, permit=Free())
+        url = self._url / f"api/tn/status/{quote(reference, safe='')}"
+        reply = await self._bearer.call("GET", url, permit=Free())
         if not isinstance(reply, Reply):
             return reply
         mask = self._mask_for(sale)
@@ -51,7 +53,4 @@ class SandboxLatcom(Latcom):
         if result is not None and result.status == "NotFound":
             return NotFound(mask(reply.body))
         answer = classify(reply, reference, mask)
-        if isinstance(answer, Refused) and answer.kind == "hold":
-            # Told of the past: it says that nothing was paid then, not how our account is now.
-            return msgspec.structs.replace(answer, kind="retry")
-        return answer
+        return past(answer) if isinstance(answer, Refused) else answer

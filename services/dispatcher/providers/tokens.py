@@ -5,13 +5,25 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import msgspec
+
 from services.dispatcher.providers.adapter import NotSent, Refused
 
 RECENT: Final = 3
 """Calls under way may still carry so many tokens, none of which may show in evidence."""
-LoggedIn = str | NotSent | Refused
 AHEAD: Final = 0.75
 """From this part of its life on, a token is renewed while it still serves."""
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """A token, and how long it lives if the provider says so."""
+
+    token: str
+    life_ms: int | None = None
+
+    def __repr__(self) -> str:
+        """Keep the token out of whatever prints this."""
+        return "Grant(…)"
 
 
 class SharedToken:
@@ -19,20 +31,21 @@ class SharedToken:
 
     def __init__(
         self,
-        log_in: Callable[[], Awaitable[LoggedIn]],
+        log_in: Callable[[], Awaitable[Grant | NotSent | Refused]],
         *,
-        life_ms: int,
+        life_ms: int,  # at most, and where the provider says nothing
         monotonic: Callable[[], float],
     ) -> None:
         self._log_in = log_in
+        self._life_ms = life_ms
         self._life_s = life_ms / 1_000
         self._monotonic = monotonic
         self._token: str | None = None
         self._born = 0.0
-        self._login: asyncio.Task[LoggedIn] | None = None
+        self._login: asyncio.Task[str | NotSent | Refused] | None = None
         self.recent: deque[str] = deque(maxlen=RECENT)
 
-    async def get(self) -> LoggedIn:
+    async def get(self) -> str | NotSent | Refused:
         """Return a token that should still be good, or why there is none."""
         age = self._monotonic() - self._born
         if self._token is None or age >= self._life_s:
@@ -54,15 +67,17 @@ class SharedToken:
             self._login.cancel()
             await asyncio.gather(self._login, return_exceptions=True)
 
-    def _renewal(self) -> asyncio.Task[LoggedIn]:
+    def _renewal(self) -> asyncio.Task[str | NotSent | Refused]:
         if self._login is None or self._login.done():
             self._login = asyncio.create_task(self._renew())
         return self._login
 
-    async def _renew(self) -> LoggedIn:
+    async def _renew(self) -> str | NotSent | Refused:
         asked = self._monotonic()  # its life may have begun as early as this
         found = await self._log_in()
-        if isinstance(found, str):
-            self._token, self._born = found, asked
-            self.recent.append(found)
-        return found
+        if not isinstance(found, Grant):
+            return found
+        self._token, self._born = found.token, asked
+        self._life_s = min(found.life_ms or self._life_ms, self._life_ms) / 1_000
+        self.recent.append(found.token)
+        return found.token

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 import pytest
 import uvloop
 
-from services.dispatcher.providers.latcom import Latcom
-from tests.contract.providers.sales import latcom
+from services.dispatcher.providers.adapter import Provider
+from tests.contract.providers.kit import KITS, Kit
 from tests.contract.providers.sandboxes import Sandbox, sandbox
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
@@ -23,14 +23,21 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Sandbox]:
-    """A sandbox that behaves as LATCOM does."""
+    """A sandbox that behaves as the providers do."""
     with sandbox() as started:
         yield started
 
 
+@pytest.fixture(params=KITS, ids=lambda kit: kit.name)
+def kit(request: pytest.FixtureRequest) -> Kit:
+    """Each provider."""
+    found: Kit = request.param
+    return found
+
+
 @pytest.fixture
-async def adapter(provider: Sandbox) -> AsyncIterator[Latcom]:
-    """LATCOM's adapter, talking to the sandbox."""
-    made = latcom(provider.url)
+async def adapter(kit: Kit, provider: Sandbox) -> AsyncIterator[Provider]:
+    """Its adapter, talking to the sandbox."""
+    made = kit.adapter(kit.at(provider.url))
     yield made
     await made.close()

@@ -29,16 +29,34 @@ async def until(is_so: Callable[[], bool], *, within_s: float = 10.0) -> None:
         await asyncio.sleep(0.001)
 
 
+TOKEN = "token-of-the-peer"
+LOGINS = ("/api/dislogin", "/oauth/token")
+FIRST: dict[str, object] = {
+    "/api/dislogin": {"access": TOKEN},
+    "/oauth/token": {"access_token": TOKEN, "token_type": "Bearer", "expires_in": 86_400},
+    "/operators/auto-detect/phone/": {
+        "operatorId": 9001,
+        "supportsLocalAmounts": True,
+        "denominationType": "RANGE",
+        "destinationCurrencyCode": "MXN",
+        "localMinAmount": 10,
+        "localMaxAmount": 2_000,
+    },
+}
+"""What is asked before a paying request, and answered well unless a test says otherwise."""
+
 Act = Callable[["Peer", asyncio.StreamWriter], Awaitable[bool]]
 """Does something about a request; True: the connection goes on."""
 
 
 class Peer:
-    """Takes requests and acts them out one after the other; the last act is repeated."""
+    """Takes paying requests and acts them out one after the other; the last act is repeated."""
 
     def __init__(self, *acts: Act, logs_in: Act | None = None) -> None:
         self.acts = list(acts)
-        self._logs_in = logs_in or tells({"access": "token-of-the-peer"})
+        self._first: dict[str, Act] = {path: tells(body) for path, body in FIRST.items()}
+        if logs_in is not None:
+            self._first |= dict.fromkeys(LOGINS, logs_in)
         self.requests: list[Seen] = []
         self.bytes_in: list[int] = []  # of each connection
         self.ended = 0
@@ -93,9 +111,8 @@ class Peer:
         self.bytes_in[number] += len(body)
         method, path, _ = start.split(" ")
         self.requests.append(Seen(method, path, headers, body))
-        if path == "/api/dislogin":
-            return await self._logs_in(self, writer)
-        return await self._act()(self, writer)
+        before = next((act for begin, act in self._first.items() if path.startswith(begin)), None)
+        return await (before or self._act())(self, writer)
 
     def _act(self) -> Act:
         return self.acts.pop(0) if len(self.acts) > 1 else self.acts[0]

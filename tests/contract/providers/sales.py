@@ -4,7 +4,7 @@ import secrets
 
 import msgspec
 
-from services.dispatcher.providers.latcom import Latcom, LatcomSettings
+from services.dispatcher.providers.latcom import LatcomSettings
 from services.dispatcher.providers.sandbox import SandboxLatcom
 from tests.contract.providers.sandboxes import ACCESS
 
@@ -53,25 +53,14 @@ def sale(ending: str = "123", *, topup_id: str = "", **fields: object) -> Sale:
     return msgspec.convert(wanted, Sale)
 
 
-def settings(url: str, **fields: object) -> LatcomSettings:
-    """Return settings with the credentials that the sandbox wants."""
-    wanted = {
-        "url": url,
-        "username": ACCESS["LATCOM_USERNAME"],
-        "password": ACCESS["LATCOM_PASSWORD"],
-        "dist_api": ACCESS["LATCOM_DIST_API"],
-        "user_uid": ACCESS["LATCOM_USER_UID"],
-        "timeout_ms": 1_000,
-        **fields,
-    }
-    return msgspec.convert(wanted, LatcomSettings)
-
-
-def latcom(url: str, **fields: object) -> Latcom:
-    """Return LATCOM's adapter."""
-    return Latcom(settings(url, **fields))
-
-
 def sandbox_latcom(url: str, *, dedupes: bool = False, inquiry: bool = False) -> SandboxLatcom:
-    """Return the sandbox's adapter."""
-    return SandboxLatcom(settings(url), dedupes=dedupes, inquiry=inquiry)
+    """Return the adapter of the sandbox in LATCOM's place."""
+    access = LatcomSettings(
+        url=url,
+        username=ACCESS["LATCOM_USERNAME"],
+        password=ACCESS["LATCOM_PASSWORD"],
+        dist_api=ACCESS["LATCOM_DIST_API"],
+        user_uid=ACCESS["LATCOM_USER_UID"],
+        timeout_ms=1_000,
+    )
+    return SandboxLatcom(access, dedupes=dedupes, inquiry=inquiry)

@@ -1,4 +1,4 @@
-"""A real sandbox as a process of its own, and what a test asks of it beside LATCOM's wire."""
+"""A real sandbox as a process of its own, and what a test asks of it beside the wires."""
 
 import http.client
 import json
@@ -20,8 +20,19 @@ ACCESS = {
     "LATCOM_PASSWORD": 'pass"word-of-ours',
     "LATCOM_DIST_API": "dist-api-of-ours",
     "LATCOM_USER_UID": "user-uid-of-ours",
+    "RELOADLY_CLIENT_ID": "client-id-of-ours",
+    "RELOADLY_CLIENT_SECRET": 'client"secret-of-ours',
+    "DTONE_API_KEY": "api-key-of-ours",
+    "DTONE_API_SECRET": 'api"secret-of-ours',
+    "DTONE_PRODUCT_ID": "20153",
 }
 READY_S_MAX = 20.0
+FAST = {
+    "SANDBOX_LATENCY": "2",
+    "LATCOM_TIMEOUT": "1s",
+    "RELOADLY_TIMEOUT": "1s",
+    "DTONE_TIMEOUT": "1s",
+}
 
 
 class Sandbox:
@@ -33,7 +44,7 @@ class Sandbox:
         self.process = process
 
     def ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        """Make one request beside the wire."""
+        """Make one request beside the wires."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request(method, path, None if body is None else json.dumps(body))
@@ -56,7 +67,7 @@ class Sandbox:
 def sandbox(port: int | None = None, **settings: str) -> Iterator[Sandbox]:
     """Start a sandbox that answers; end it afterwards."""
     port = port or free_port()
-    process = run(PORT=str(port), **{"SANDBOX_LATENCY": "2", "LATCOM_TIMEOUT": "1s", **settings})
+    process = run(PORT=str(port), **{**FAST, **settings})
     started = Sandbox(port, process)
     try:
         _until_ready(started)

@@ -4,8 +4,9 @@ import pytest
 
 from services.dispatcher.providers.adapter import Delivered, NotSent, Refused, Unknown
 from tests.contract.providers import peers
+from tests.contract.providers.kit import LATCOM
 from tests.contract.providers.peers import Peer
-from tests.contract.providers.sales import Attempt, latcom, sale
+from tests.contract.providers.sales import Attempt, sale
 from tests.fuzz.budget import EACH_S, SEED
 from tests.fuzz.mutation import mutants, within
 
@@ -28,7 +29,7 @@ LOGGED_IN = [HEAD + b"content-length: %d\r\n\r\n%b" % (len(TOKEN), TOKEN)]
 async def test_broken_answers_are_doubt() -> None:
     """Delivered only where the whole answer names our reference; never NotSent, once it was."""
     async with Peer() as peer:
-        adapter = latcom(peer.url, timeout_ms=2_000)
+        adapter = LATCOM.adapter(peer.url, timeout_ms=2_000)
         for data in within(EACH_S, mutants(PAID, name="answers")):
             peer.acts = [peers.says(data)]
             before = peer.paths().count(PAYING)
@@ -47,7 +48,7 @@ async def test_broken_logins_send_nothing() -> None:
     """The answer to a login moves no money, whatever it is; half of one is no token."""
     for data in within(EACH_S, mutants(LOGGED_IN, name="logins")):
         async with Peer(peers.tells({"status": "?"}), logs_in=peers.says(data)) as peer:
-            adapter = latcom(peer.url, timeout_ms=2_000)
+            adapter = LATCOM.adapter(peer.url, timeout_ms=2_000)
             try:
                 answer = await adapter.send(sale(topup_id=OURS), Attempt(OURS))
             finally:

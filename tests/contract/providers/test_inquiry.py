@@ -1,4 +1,4 @@
-"""Asking by our reference, where the sandbox is told to answer; LATCOM itself cannot be asked."""
+"""Asking by our reference on LATCOM's wire, where the sandbox is told to answer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from services.dispatcher.providers.adapter import Delivered, NotFound, Refused, Unknown
-from services.dispatcher.providers.latcom import Latcom
 from services.dispatcher.providers.sandbox import SandboxLatcom
 from tests.contract.providers.peers import until
 from tests.contract.providers.sales import Attempt, sale, sandbox_latcom
@@ -73,12 +72,3 @@ async def test_a_question_survives_a_revoked_token(
     await asking.send(wanted, Attempt(wanted.topup_id))
     provider.ask("POST", "/faults", {"revoke_tokens": True})
     assert isinstance(await asking.inquire(wanted, wanted.topup_id), Delivered)
-
-
-async def test_latcom_itself_says_nothing(adapter: Latcom, provider: Sandbox) -> None:
-    wanted = sale()
-    assert isinstance(await adapter.inquire(wanted, wanted.topup_id), Unknown)
-    assert provider.book(wanted.topup_id)["inquired"] == 0
-    assert not adapter.facts.inquiry
-    assert not adapter.facts.dedupes_on_reference
-    assert adapter.facts.visible_after_ms is None

@@ -11,8 +11,9 @@ import pytest
 
 from ops.ports import free_port
 from services.dispatcher.providers.adapter import Delivered
+from tests.contract.providers.kit import LATCOM
 from tests.contract.providers.peers import until
-from tests.contract.providers.sales import Attempt, latcom, sale
+from tests.contract.providers.sales import Attempt, sale
 from tests.contract.providers.sandboxes import ACCESS, Sandbox, run, sandbox
 
 pytestmark = pytest.mark.integration
@@ -33,7 +34,7 @@ ORDER: dict[str, Any] = {
 def token_of(provider: Sandbox) -> str:
     """Log in."""
     names = ("username", "password", "dist_api", "user_uid")
-    login = dict(zip(names, ACCESS.values(), strict=True))
+    login = {name: ACCESS[f"LATCOM_{name.upper()}"] for name in names}
     return str(provider.ask("POST", "/api/dislogin", login)["access"])
 
 
@@ -85,7 +86,7 @@ async def test_a_killed_sandbox_still_knows_what_it_paid(tmp_path: Path) -> None
     file, port = tmp_path / "folder" / "book", free_port()
     paid, refused = [sale() for _ in range(20)], sale("902")
     with sandbox(port, SANDBOX_BOOK=str(file)) as first:
-        adapter = latcom(first.url)
+        adapter = LATCOM.adapter(first.url)
         for wanted in (*paid, refused):
             await adapter.send(wanted, Attempt(wanted.topup_id))
         await adapter.close()
@@ -98,7 +99,7 @@ async def test_a_killed_sandbox_still_knows_what_it_paid(tmp_path: Path) -> None
         after = second.book()
         assert after["references"] == before["references"]
         assert (after["paid"], after["wallet"]) == (20, 12.5)
-        adapter = latcom(second.url)
+        adapter = LATCOM.adapter(second.url)
         again = sale()
         assert isinstance(await adapter.send(again, Attempt(again.topup_id)), Delivered)
         await adapter.close()

@@ -5,6 +5,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from shared.bus.beats import Beat
+from shared.contracts.catalogue import OFFERS
 from shared.contracts.peers import Totals
 from shared.contracts.streams import PartitionKeys
 from shared.runtime.clock import SystemClock
@@ -33,7 +34,7 @@ async def test_queue_stats_of_an_idle_house(home: House) -> None:
         "unresolved": 0,
         "total": 0,
         "lanes": {
-            "LATCOM": {
+            provider: {
                 "state": "open",
                 "reason": None,
                 "waiting": 0,
@@ -41,6 +42,7 @@ async def test_queue_stats_of_an_idle_house(home: House) -> None:
                 "delayed": 0,
                 "oldest_waiting_seconds": 0,
             }
+            for provider in OFFERS
         },
         "instances": [
             {"id": name, "service": "gateway", "active": 0, "concurrency": 0}

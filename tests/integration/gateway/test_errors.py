@@ -75,6 +75,12 @@ ROWS = {
     "not sold": row(422, "invalid_amount", "10, 20, or whole", json={**PLAIN, "amount": 15}),
     "too exact": row(422, "invalid_amount", "decimals", json={**PLAIN, "amount": "10.001"}),
     "nobody": row(422, "unknown_provider", "LATCOM", json={**PLAIN, "provider": "ACME"}),
+    "not set up here": row(
+        422,
+        "unknown_provider",
+        "DTONE is not set up here; known: LATCOM",
+        json={**PLAIN, "provider": "DTONE"},
+    ),
     "admin, wrong key": row(
         401,
         "unauthorized",

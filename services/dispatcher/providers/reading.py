@@ -1,0 +1,81 @@
+"""Reads what a provider answers: strictly, and with a sense for doubt. No I/O."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, Final, Literal, TypeVar
+
+import msgspec
+
+from services.dispatcher.providers.adapter import Delivered, Refused
+from services.dispatcher.providers.masking import storable
+from shared.contracts.money import format_amount
+
+REASON_CHARS_MAX: Final = 200
+CODE_CHARS_MAX: Final = 64
+Mask = Callable[[bytes | str], str]
+ThingT = TypeVar("ThingT")
+
+# These say that an earlier call may have paid, or that the provider does not know itself.
+_DOUBT: Final = re.compile(
+    r"duplica|repetid|already|ya (?:existe|fue|se encuentra)|time[ -]?d? ?-?out|pending|pendiente"
+    r"|in process|en proceso|procesando",
+    re.IGNORECASE,
+)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("a name twice")
+
+
+_unambiguous: Final = json.JSONDecoder(object_pairs_hook=_each_once, parse_int=str, parse_float=str)
+
+
+def read(decoder: msgspec.json.Decoder[ThingT], body: bytes) -> ThingT | None:
+    """Return what the body surely says: one that says a thing twice says neither."""
+    try:
+        thing = decoder.decode(body)
+        _unambiguous.decode(body.decode())
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    return thing
+
+
+def leaves_doubt(*words: str) -> bool:
+    """Tell whether a refusal in these words does not exclude a payment."""
+    return any(_DOUBT.search(each) for each in words)
+
+
+def text(value: str | int | None) -> str:
+    """Return an id as text; providers write them as numbers too."""
+    return "" if value is None else str(value)
+
+
+def delivered(named: str, raw: str) -> Delivered:
+    """Return the good news, with the provider's own id as far as it can be stored."""
+    return Delivered(provider_reference=storable(named)[:CODE_CHARS_MAX], raw=raw)
+
+
+def refused(
+    reason: str, code: str, kind: Literal["final", "retry", "hold"], *, raw: str, mask: Mask
+) -> Refused:
+    """Return a definite no, masked and bounded."""
+    return Refused(
+        reason=mask(reason)[:REASON_CHARS_MAX], code=mask(code)[:CODE_CHARS_MAX], kind=kind, raw=raw
+    )
+
+
+def past(answer: Refused) -> Refused:
+    """Return a refusal of the past: our account's trouble of then holds nothing now."""
+    return msgspec.structs.replace(answer, kind="retry") if answer.kind == "hold" else answer
+
+
+def plain(minor: int, currency: str) -> str:
+    """Return an amount as a JSON number without zeros that say nothing: 10, 25.86."""
+    number = format_amount(minor, currency)
+    return number.rstrip("0").rstrip(".") if "." in number else number
+
+
+class NotSold(ValueError):
+    """The provider has no such product, country or phone; nothing was sent."""
