@@ -12,7 +12,7 @@ import sandbox.settings
 from ops.checks.finding import Finding
 from ops.errors import CommandFailed
 from ops.supervisor.plan import given
-from shared.contracts.access import ACCESS, missing
+from shared.contracts.access import ACCESS, missing, set_up
 from shared.contracts.errors import InvalidSettings
 from shared.runtime.settings import load
 
@@ -45,6 +45,19 @@ def check_settings(environ: Mapping[str, str]) -> Iterable[Finding]:
                 yield Finding(f"settings of {service}", line, "correct the variable and start anew")
         else:
             yield Finding(f"settings of {service}", _shown(kind, environ))
+
+
+def check_offered(environ: Mapping[str, str]) -> Iterable[Finding]:
+    """Compare what gateways take with what dispatchers have the access of, where both are known."""
+    lanes = set_up(partial(given, environ=environ))
+    offered = (environ.get("PROVIDERS") or "").split(",")
+    if not lanes or offered == [""]:
+        return
+    if orphans := [name for name in offered if name not in lanes]:
+        found = f"PROVIDERS offers {', '.join(orphans)}, of which no access is set: topups wait"
+        yield Finding("providers", found, f"set the access, or PROVIDERS={','.join(lanes)}")
+    else:
+        yield Finding("providers", f"lanes for {', '.join(offered)}")
 
 
 def refuse_wrong_settings(environ: Mapping[str, str]) -> None:
