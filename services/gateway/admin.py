@@ -29,25 +29,31 @@ class Admin:
         ]
 
     async def _queue_stats(self, request: Request) -> Response:
-        self._admit(request)
+        self.admit(request)
         try:
             return json_response(200, await self._figures.queue_stats())
         except (RedisError, OSError) as error:
             raise _unavailable("The queue") from error
 
     async def _metrics(self, request: Request) -> Response:
-        self._admit(request)
+        self.admit(request)
         try:
             return json_response(200, await self._figures.totals())
         except PeerSilent as error:
             raise _unavailable("The ledger") from error
 
-    def _admit(self, request: Request) -> None:
+    def admit(self, request: Request) -> str:
+        """Return the name of who asks.
+
+        Raises:
+            Forbidden, Unauthorized: nobody may, or not with this key.
+        """
         if self._admin_key is None:
             raise Forbidden("The admin API is off: ADMIN_KEY is not set")
         given = request.headers.get("x-admin-key", "")
         if not compare_digest(given.encode(), self._admin_key.encode()):
             raise Unauthorized("The header x-admin-key must hold the admin key")
+        return "admin"
 
 
 def _unavailable(what: str) -> Unavailable:

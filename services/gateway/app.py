@@ -15,6 +15,7 @@ from services.gateway.docs import docs_calls
 from services.gateway.door import Door
 from services.gateway.figures import Figures
 from services.gateway.keys import Keyring
+from services.gateway.lanes import LaneRoutes
 from services.gateway.limits import Limits
 from services.gateway.lists import ListRoutes
 from services.gateway.peers import Ledger, PeerSilent, Ratelimiter
@@ -162,9 +163,10 @@ class Gateway:
         )
         figures = Figures(self._client, self._topups, self._ledger, clock)
         admin = Admin(figures, admin_key=settings.admin_key)
+        lanes = LaneRoutes(self._client, self._topups, clock, admit=admin.admit)
         lists = ListRoutes(keyring=self._keyring, ledger=self._ledger, room=room, clock=clock)
         served = [*topups.served(), *lists.served()]
-        behind = [*admin.served(), health_call(self.health)]
+        behind = [*admin.served(), *lanes.served(), health_call(self.health)]
         pages = docs_calls([*(one.call for one in served), *(one.call for one in behind)])
         return Door(served, rest_app([*behind, *pages]), clock)
 

@@ -20,6 +20,12 @@ class Refusal(TopupError):
         self.members = members or {}
 
 
+class Misunderstood(Refusal):
+    """JSON, or words of an address, but not what we ask for."""
+
+    code = "invalid_request"
+
+
 class InvalidJson(Refusal):
     """The body is not JSON."""
 
@@ -48,6 +54,12 @@ class MethodNotAllowed(Refusal):
     """The path exists, the method does not."""
 
     code = "method_not_allowed"
+
+
+class Conflict(Refusal):
+    """Somebody else was there first; the text says who, when and why, and nothing was done."""
+
+    code = "conflict"
 
 
 class TooLarge(Refusal):

@@ -2,11 +2,12 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import structlog
 from redis.exceptions import RedisError
+from starlette.types import Receive
 
 from services.gateway import replies
 from services.gateway.admission import admit
@@ -89,7 +90,7 @@ class TopupRoutes:
         """Accept a topup once; 202 when it is on disk, or 200 when its end was waited for."""
         started = self._clock.monotonic()
         key = admit(self._keyring, asked, scope=WRITE)
-        body = await _json_body(asked)  # a slow client has no place yet
+        body = await json_body(asked.headers, asked.receive)  # a slow client has no place yet
         with self._room.place():
             shown, headers = await self._accept(asked, key, body, started)
         wait_s = preferred_wait_s(asked.headers.get("prefer"))
@@ -230,14 +231,17 @@ def _seconds(verdict: LimitVerdict) -> int:
     return max(math.ceil(verdict.reset_ms / 1_000), 1)
 
 
-async def _json_body(asked: Asked) -> bytes:
-    media = asked.headers.get("content-type", "").partition(";")[0].strip().lower()
+async def json_body(headers: Mapping[str, str], receive: Receive) -> bytes:
+    """Return a body that says that it is JSON.
+
+    Raises:
+        UnsupportedMediaType, TooLarge: it does not, or is cut off.
+    """
+    media = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media != "application/json":
         raise UnsupportedMediaType("The header content-type must be application/json")
     try:
-        return await read_body(
-            asked.receive, asked.headers.get("content-length"), bytes_max=BODY_BYTES_MAX
-        )
+        return await read_body(receive, headers.get("content-length"), bytes_max=BODY_BYTES_MAX)
     except BodyTooLarge:
         raise TooLarge(f"The body is larger than {BODY_BYTES_MAX} bytes") from None
 

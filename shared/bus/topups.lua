@@ -1,5 +1,5 @@
 #!lua name=topups1
--- minor 9
+-- minor 10
 -- The life of a topup: every step that changes its record, its stream entries or its lane.
 --
 -- KEYS of every function, unless it says otherwise:
@@ -608,18 +608,29 @@ local function resolve(keys, args)
   end)[1]
 end
 
--- hold: nothing of the lane starts any more.  KEYS lanes  ARGV provider reason by until_ms|''
+-- hold: nothing of the lane starts any more.
+-- KEYS lanes  ARGV provider reason by until_ms|'' replace(1|0); without the last, as with 1
+-- reply { held|taken, before, after }: the lane as JSON; taken: somebody else's hold, and it stays
 local function hold(keys, args)
-  local provider, reason, by, held_until = unpack(args)
-  local lane = lane_of(keys[1], provider)
-  hold_lane(keys[1], provider, lane, reason, by, now_ms(), tonumber(held_until), 0)
-  return redis.status_reply('OK')
+  local provider, reason, by, held_until, replace = unpack(args)
+  local lane, now = lane_of(keys[1], provider), now_ms()
+  local before = cjson.encode(lane)
+  local others = lane.state == 'held' and (lane.holds or 0) == 0 and lane.by ~= by
+  if replace == '0' and others and not passable(lane, now) then return { 'taken', before, before } end
+  local after = hold_lane(keys[1], provider, lane, reason, by, now, tonumber(held_until), 0)
+  return { 'held', before, cjson.encode(after) }
 end
 
--- release: the lane is open again.  KEYS lanes  ARGV provider by
+-- release: the lane is open again.
+-- KEYS lanes  ARGV provider by seen_since_ms|''; the last: only the hold that began then
+-- reply { released|open|changed, before, after }
 local function release(keys, args)
-  if lane_of(keys[1], args[1]).state ~= 'open' then open_lane(keys[1], args[1], now_ms(), args[2]) end
-  return redis.status_reply('OK')
+  local provider, by, seen = unpack(args)
+  local lane = lane_of(keys[1], provider)
+  local before = cjson.encode(lane)
+  if lane.state == 'open' then return { 'open', before, before } end
+  if (seen or '') ~= '' and seen ~= text(lane.since or 0) then return { 'changed', before, before } end
+  return { 'released', before, cjson.encode(open_lane(keys[1], provider, now_ms(), by)) }
 end
 
 -- bury: an entry that code can't handle; its record never stays open.

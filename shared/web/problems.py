@@ -61,6 +61,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     "not_found": Problem(status=404, title="Not found"),
     "method_not_allowed": Problem(status=405, title="Method not allowed"),
     "request_timeout": Problem(status=408, title="Too slow", retryable=True),
+    "conflict": Problem(status=409, title="Somebody else was there first"),
     "too_large": Problem(status=413, title="Body too large"),
     "unsupported_media_type": Problem(status=415, title="Not application/json"),
     "invalid_phone": Problem(status=422, title="Not a phone that can be topped up"),

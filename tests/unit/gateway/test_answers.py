@@ -90,5 +90,6 @@ def test_the_202_is_the_documented_one() -> None:
         '{"success":true,"topup_id":"0195","status":"queued","customer_id":"ENVIADESPENSA_001",'
         '"phone":"+525566374683","amount":"10.00","currency":"MXN","provider":"LATCOM",'
         '"provider_reference":null,"reason":null,"accepted_at":"2026-11-23T22:00:00.123Z",'
-        '"settled_at":null,"product":"XOOM_10_MXN","reference":"order-4711","metadata":{"till":3}}'
+        '"settled_at":null,"product":"XOOM_10_MXN","reference":"order-4711","metadata":{"till":3},'
+        '"expected_at":null}'
     )

@@ -23,6 +23,8 @@ FINE: Final[Mapping[str, str]] = {
     "COUNTS": "gateway=2",
     "WHICH": "gateway",
     "--merchant": "acme",
+    "LANE": "LATCOM",
+    "--reason": "maintenance",
 }
 """What would do for a parameter, where another one is tried."""
 
@@ -58,6 +60,10 @@ WRONG: Final[Mapping[str, Sequence[str]]] = {
     "--scope": ("topup:delete", "*"),
     "--merchant": ("ACME", "a/b", "admin", "-", "²", "x" * 64),
     "--label": ("x" * 65,),
+    "LANE": ("NOBODY", "latcom", "-1"),
+    "--reason": ("x" * 301, "  "),
+    "--until": (*_DATES, "2020-11-23T22:00:00Z", "9999-12-31T23:59:59-12:00"),
+    "--for": ("0s", "367d", *_DURATIONS),
     "--file": _FILES,
     "FILE": _FILES,
     "SERVICE": ("cashier", "gateway;ls", "../gateway"),
@@ -142,7 +148,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "topup" / "logs").mkdir(parents=True)
     (tmp_path / "topup" / "logs" / "gateway-1.log").write_text("{}\n")
     (tmp_path / "README.md").write_text("no archive")
-    for name in ("REDIS_URL", "DATABASE_URL"):
+    for name in ("REDIS_URL", "DATABASE_URL", "TOPUP_URL", "TOPUP_ADMIN_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TOPUP_DATA_DIR", str(tmp_path / "topup"))
     monkeypatch.chdir(tmp_path)
