@@ -50,12 +50,14 @@ def check_settings(environ: Mapping[str, str]) -> Iterable[Finding]:
 def check_offered(environ: Mapping[str, str]) -> Iterable[Finding]:
     """Compare what gateways take with what dispatchers have the access of, where both are known."""
     lanes = set_up(partial(given, environ=environ))
-    offered = (environ.get("PROVIDERS") or "").split(",")
+    offered = (environ.get("PROVIDERS_OFFERED") or "").split(",")
     if not lanes or offered == [""]:
         return
     if orphans := [name for name in offered if name not in lanes]:
-        found = f"PROVIDERS offers {', '.join(orphans)}, of which no access is set: topups wait"
-        yield Finding("providers", found, f"set the access, or PROVIDERS={','.join(lanes)}")
+        found = (
+            f"PROVIDERS_OFFERED has {', '.join(orphans)}, of which no access is set: topups wait"
+        )
+        yield Finding("providers", found, f"set the access, or PROVIDERS_OFFERED={','.join(lanes)}")
     else:
         yield Finding("providers", f"lanes for {', '.join(offered)}")
 

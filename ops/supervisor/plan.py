@@ -71,7 +71,7 @@ SERVICES: Final = (
         module="services.gateway",
         count=3,
         after=("functions", "ratelimiter", "ledger", "customer"),
-        told=("REDIS_URL", "RATELIMITER_URL", "LEDGER_URL", "ADMIN_KEY", "PROVIDERS"),
+        told=("REDIS_URL", "RATELIMITER_URL", "LEDGER_URL", "ADMIN_KEY", "PROVIDERS_OFFERED"),
         port="public",
     ),
 )

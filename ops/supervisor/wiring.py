@@ -38,7 +38,7 @@ def wire(
     ports |= {s.name: public_port for s in plan.services if s.port == "public"}
     variables = {
         "ADMIN_KEY": demo.admin_key,
-        "PROVIDERS": ",".join(set_up(partial(given, environ=environ))),
+        "PROVIDERS_OFFERED": ",".join(set_up(partial(given, environ=environ))),
     }
     if "sandbox" in ports:
         variables |= _sandbox_access(f"http://{HOST}:{ports['sandbox']}")
@@ -70,7 +70,7 @@ def _sandbox_access(url: str) -> dict[str, str]:
         name: secrets.token_urlsafe(12) for access in ACCESS.values() for name in access.login
     }
     return logins | {
-        "PROVIDERS": ",".join(ACCESS),
+        "PROVIDERS_OFFERED": ",".join(ACCESS),
         "LATCOM_URL": url,
         "RELOADLY_URL": f"{url}/reloadly",
         "RELOADLY_AUTH_URL": f"{url}/reloadly",

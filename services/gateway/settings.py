@@ -41,7 +41,7 @@ class GatewaySettings(ReplicaSettings, frozen=True, kw_only=True):
     redis_replicas: Replicas = 0
     ratelimiter_url: HttpUrl
     ledger_url: HttpUrl
-    providers: Offered = "LATCOM"  # those that dispatchers have the access of
+    providers: Offered = msgspec.field(default="LATCOM", name="PROVIDERS_OFFERED")
     admin_key: AdminKey | None = None  # none: the admin API is off
     rate_limit_per_minute: Limit = 200
     stream_partitions: Partitions = 1
