@@ -116,10 +116,11 @@ STREAMS: Final = (
             "reason": _text("Why it is here."),
             "payload": _text("What was found: any bytes."),
             "entry": _text("The id of the entry that it is a copy of.", pattern="^[0-9]+-[0-9]+$"),
+            "sent": _text("`no`: nothing was ever begun for it.", pattern="^no$"),
         },
-        optional=frozenset({"entry"}),
+        optional=frozenset({"entry", "sent"}),
         senders=("dispatcher", "ledger"),
-        trimmed="never",
+        trimmed="90 days later, of what people have dealt with",
     ),
     _Stream(
         name="keys",

@@ -29,6 +29,7 @@ from shared.bus.messages import Begun, Outcome, Parking, Restoring, Work
 from shared.bus.reader import Entry
 from shared.bus.topups import Topups
 from shared.contracts import events
+from shared.contracts.bookable import unbookable, unbookable_id
 from shared.contracts.limits import DEAD_PAYLOAD_BYTES_MAX
 from shared.contracts.packing import pack
 from shared.contracts.states import Reason
@@ -93,7 +94,7 @@ class Carrier:
                 self._on_held()
                 return max(begun.after_ms, 1)
             case "lost":
-                await self._restore(lost(sale, by=self._by))
+                await self._restore_lost(sale)
                 return 0
             case _:
                 log.info("topup_not_begun", topup_id=sale.topup_id, reply=begun.status)
@@ -230,6 +231,15 @@ class Carrier:
             reply=reply,
             delay_ms=delay_ms,
         )
+
+    async def _restore_lost(self, sale: Sale) -> None:
+        """Write down that there is such a topup, if the books can have it too."""
+        found = lost(sale, by=self._by)
+        problem = unbookable_id(sale.topup_id) or unbookable(found.request)
+        if problem is None:
+            await self._restore(found)
+        else:
+            log.error("entry_is_no_topup", provider=self._name, problem=problem)
 
     async def _restore(self, restoring: Restoring) -> None:
         """Write down what we know of a topup whose record went with its server."""

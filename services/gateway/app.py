@@ -11,6 +11,7 @@ from uuid_utils import uuid7
 from services.gateway.admin import Admin
 from services.gateway.backlog import Backlog
 from services.gateway.bus import Bus
+from services.gateway.dead import DeadRoutes
 from services.gateway.docs import docs_calls
 from services.gateway.door import Door
 from services.gateway.figures import Figures
@@ -166,7 +167,14 @@ class Gateway:
         lanes = LaneRoutes(self._client, self._topups, clock, admit=admin.admit)
         lists = ListRoutes(keyring=self._keyring, ledger=self._ledger, room=room, clock=clock)
         served = [*topups.served(), *lists.served()]
-        behind = [*admin.served(), *lanes.served(), health_call(self.health)]
+        dead = DeadRoutes(
+            self._client,
+            self._topups,
+            self._ledger,
+            admit=admin.admit,
+            deliver_before_ms=settings.deliver_before_ms,
+        )
+        behind = [*admin.served(), *lanes.served(), *dead.served(), health_call(self.health)]
         pages = docs_calls([*(one.call for one in served), *(one.call for one in behind)])
         return Door(served, rest_app([*behind, *pages]), clock)
 

@@ -10,11 +10,11 @@ from shared.contracts.catalogue import OFFERS
 
 REASON_CHARACTERS_MAX: Final = 300
 _STATES: Final = ["open", "held", "probing"]
-_Instant = Annotated[
+Instant = Annotated[
     str,
     msgspec.Meta(examples=["2026-11-23T22:00:00.123Z"], extra_json_schema={"format": "date-time"}),
 ]
-_Reason = Annotated[
+Why = Annotated[
     str,
     msgspec.Meta(
         min_length=1,
@@ -38,9 +38,9 @@ class LaneShown(msgspec.Struct, frozen=True, kw_only=True):
             "`breaker` (it does not answer), `probe` (it answers again), `ledger` (streams lost)."
         ),
     ]
-    since: _Instant | None
+    since: Instant | None
     until: Annotated[
-        _Instant | None,
+        Instant | None,
         msgspec.Meta(description="When one topup tries it; null: not before it is released."),
     ]
     failures: Annotated[int, msgspec.Meta(description="Attempts without an answer in a row.")]
@@ -63,8 +63,8 @@ class LaneState(msgspec.Struct, frozen=True, kw_only=True):
     state: Annotated[str, msgspec.Meta(extra_json_schema={"enum": _STATES})]
     reason: str | None
     by: str | None
-    since: _Instant | None
-    until: _Instant | None
+    since: Instant | None
+    until: Instant | None
 
 
 class LaneChanged(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +80,7 @@ class LaneChanged(msgspec.Struct, frozen=True, kw_only=True):
 class LaneHold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why to hold it, and until when."""
 
-    reason: _Reason
+    reason: Why
     until: Annotated[
         str | None,
         msgspec.Meta(
@@ -97,9 +97,9 @@ class LaneHold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class LaneRelease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why to open it."""
 
-    reason: _Reason | None = None
+    reason: Why | None = None
     held_since: Annotated[
-        _Instant | None,
+        Instant | None,
         msgspec.Meta(description="Only the hold that began then, as the list told it."),
     ] = None
 
@@ -112,7 +112,7 @@ PROVIDER: Final = Field(
     required=True,
 )
 _REFUSALS: Final = ("unauthorized", "forbidden", "unavailable")
-_ACT_REFUSALS: Final = (
+ACT_REFUSALS: Final = (
     *_REFUSALS, "not_found", "conflict", "invalid_json", "unsupported_media_type",
 )  # fmt: skip
 
@@ -139,7 +139,7 @@ HOLD: Final = Call(
     places=(PROVIDER,),
     body=LaneHold,
     answers={200: Answer(about="It is held", body=LaneChanged)},
-    refusals=_ACT_REFUSALS,
+    refusals=ACT_REFUSALS,
 )
 RELEASE: Final = Call(
     name="lane_release",
@@ -152,5 +152,5 @@ RELEASE: Final = Call(
     places=(PROVIDER,),
     body=LaneRelease,
     answers={200: Answer(about="It is open", body=LaneChanged)},
-    refusals=_ACT_REFUSALS,
+    refusals=ACT_REFUSALS,
 )

@@ -1,25 +1,22 @@
 """From a stream entry's bytes to a request or an outcome, or a named refusal of them."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Final
 
 import msgspec
 
+from shared.contracts.bookable import unbookable, unbookable_id
 from shared.contracts.errors import TopupError
 from shared.contracts.events import Evidence, TopupRequested, decode_evidence, decode_request
-from shared.contracts.money import EXPONENTS
 from shared.contracts.packing import unpack
 from shared.contracts.states import SETTLED, State
 from shared.contracts.tries import decode_tries
 
-_TOPUP_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NUMBER: Final = re.compile(rb"[0-9]{1,15}")
 _AT_MS_MAX: Final = 253_402_300_799_999  # the end of the year 9999
-_AMOUNT_MINOR_MAX: Final = 2**63 - 1
 _SEQ_MAX: Final = 2
-_TEXT_MAX: Final = 255  # what is indexed must fit an index
 _NO_NUL: Final = str.maketrans({"\x00": "\ufffd"})  # the one character that PostgreSQL refuses
 
 
@@ -70,20 +67,17 @@ def read_request(entry: str, fields: Fields) -> Request:
 
 def _request(fields: Fields) -> Request:
     topup_id = _text(fields, "id")
-    if not _TOPUP_ID.fullmatch(topup_id):
-        raise Unreadable(f"id {topup_id[:64]!r} is not a lower-case UUID")
+    wrong = unbookable_id(topup_id)
+    if wrong:
+        raise Unreadable(wrong)
     raw = _field(fields, "body")
     try:
         body = decode_request(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise Unreadable(f"body is not a request: {problem}") from None
-    if not 0 < body.amount_minor <= _AMOUNT_MINOR_MAX:
-        raise Unreadable(f"amount {body.amount_minor} cannot be booked")
-    if body.currency not in EXPONENTS:
-        raise Unreadable(f"currency {body.currency[:8]!r} is not one of {', '.join(EXPONENTS)}")
-    longest = max(len(value) for value in _texts(body))
-    if longest > _TEXT_MAX:
-        raise Unreadable(f"a field of the request has {longest} characters, over {_TEXT_MAX}")
+    wrong = unbookable(body)
+    if wrong:
+        raise Unreadable(wrong)
     at_ms = _number(fields, "at", maximum=_AT_MS_MAX)
     return Request(
         topup_id=topup_id,
@@ -139,10 +133,6 @@ def outcome_digest(state: str, reason: str, raw_evidence: bytes, raw_tries: byte
 def plain(text: str) -> str:
     """Return text that the database takes."""
     return text.translate(_NO_NUL)
-
-
-def _texts(body: TopupRequested) -> Iterable[str]:
-    return (value for value in msgspec.structs.astuple(body) if isinstance(value, str))
 
 
 def _unpacked(packed: bytes) -> bytes:

@@ -1,5 +1,5 @@
 #!lua name=topups1
--- minor 10
+-- minor 11
 -- The life of a topup: every step that changes its record, its stream entries or its lane.
 --
 -- KEYS of every function, unless it says otherwise:
@@ -120,8 +120,12 @@ local function each(c, step)
   return replies
 end
 
-local function copy_to_dead(c, id, reason, payload)
-  redis.call('XADD', c.dead, '*', 'id', id, 'lane', c.provider, 'reason', reason, 'payload', payload)
+-- A copy for people. `sent` = no: nothing was ever begun for it; else nobody knows, or it is told
+-- elsewhere.
+local function copy_to_dead(c, id, reason, payload, sent)
+  local letter = { 'id', id, 'lane', c.provider, 'reason', reason, 'payload', payload }
+  if sent then letter[9], letter[10] = 'sent', sent end
+  redis.call('XADD', c.dead, '*', unpack(letter))
 end
 
 local function acknowledge(c, entry)
@@ -325,6 +329,18 @@ local function first(c, i, id, print, key, body)
   return first_body and id, first_body == body
 end
 
+-- Record and lane entry of a topup that has neither; return when it was accepted.
+local function enter(c, i, id, print, key, body, deliver_before)
+  local entry = redis.call('XADD', c.lane, '*', 'id', id, 'body', body)
+  local at = string.match(entry, '^%d+')
+  redis.call('HSET', record_key(c, i), 'v', VERSION, 'lane', c.provider, 'body', body, 'at', at,
+    'deliver_before', text(c.now + deliver_before), 'entry', entry, 'seq', 0)
+  if key ~= '' then redis.call('SET', key_record_key(c, i), id .. ' ' .. print) end
+  count(c, 'accepted', 1)
+  move(c, i, { state = '' }, 'queued')
+  return at
+end
+
 -- accept: record and lane entry in one step.
 -- ARGV partitions deliver_before_ms n x (id fingerprint key_hash|'' body)
 -- reply { accepted, id, accepted_at } | { replayed|mismatch, id, '' }
@@ -341,14 +357,7 @@ local function accept(keys, args)
     if first_id then
       return repeated(c, { same and 'replayed' or 'mismatch', first_id, '' })
     end
-    local entry = redis.call('XADD', c.lane, '*', 'id', id, 'body', body)
-    local at = string.match(entry, '^%d+')
-    redis.call('HSET', record_key(c, i), 'v', VERSION, 'lane', c.provider, 'body', body, 'at', at,
-      'deliver_before', text(c.now + args[2]), 'entry', entry, 'seq', 0)
-    if key ~= '' then redis.call('SET', key_record_key(c, i), id .. ' ' .. print) end
-    count(c, 'accepted', 1)
-    move(c, i, { state = '' }, 'queued')
-    return { 'accepted', id, at }
+    return { 'accepted', id, enter(c, i, id, print, key, body, args[2]) }
   end)
 end
 
@@ -647,7 +656,7 @@ local function bury(keys, args)
     if r and r.v > VERSION then return { 'newer' } end
     acknowledge(c, entry)
     if r and (is_final(r.state) or r.state == 'unresolved') then return { 'settled' } end
-    copy_to_dead(c, id, reason, payload)
+    copy_to_dead(c, id, reason, payload, fine and not r and 'no' or nil)
     if not r then return { 'lost' } end
     if entry ~= r.entry then return { 'duplicate' } end
     local doubtful = r.doubt ~= '' or (r.state == 'active' and r.mode == 'send')
@@ -656,6 +665,67 @@ local function bury(keys, args)
     settle(c, i, id, r, doubtful and 'unresolved' or 'failed', 'unreadable', '', '', args[1])
     return { doubtful and 'unresolved' or 'failed' }
   end)
+end
+
+-- A dead letter that nobody has dealt with, or why there is none: none, or done and by whom.
+local function letter_of(dead, done, entry)
+  local mark = redis.call('HGET', done, entry)
+  if mark then return nil, { 'done', mark } end
+  local found = redis.call('XRANGE', dead, entry, entry)[1]
+  if not found then return nil, { 'none', '' } end
+  return as_map(found[2])
+end
+
+local function mark_done(done, entry, what, by, why, now)
+  redis.call('HSET', done, entry, cjson.encode({ what = what, by = by, why = why, at = now }))
+end
+
+-- discard: people have dealt with a dead letter.
+-- KEYS dead done  ARGV entry by why     reply { discarded|done|none, who did it before as JSON }
+local function discard(keys, args)
+  local entry, by, why = unpack(args)
+  local letter, reply = letter_of(keys[1], keys[2], entry)
+  if not letter then return reply end
+  mark_done(keys[2], entry, 'discarded', by, why, now_ms())
+  return { 'discarded', '' }
+end
+
+-- redrive: a dead letter's topup, for which nothing was ever begun, is accepted.
+-- KEYS common record key_record done
+-- ARGV partitions deliver_before_ms entry id fingerprint key_hash|'' body by why
+-- reply { redriven|done|none|maybe_sent|exists|key_taken, detail }
+local function redrive(keys, args)
+  local done = table.remove(keys)
+  local c = context(keys, 1)
+  local refused = refusal(c.meta, args[1])
+  if refused then return refused end
+  local entry, id, print, key, body, by, why = unpack(args, 3)
+  local letter, reply = letter_of(c.dead, done, entry)
+  if not letter then return reply end
+  if letter.sent ~= 'no' or letter.id ~= id then return { 'maybe_sent', '' } end
+  if redis.call('EXISTS', record_key(c, 1)) == 1 then
+    return { 'exists', redis.call('HGET', record_key(c, 1), 'state') or '' }
+  end
+  local taken = key ~= '' and redis.call('GET', key_record_key(c, 1))
+  if taken then return { 'key_taken', string.match(taken, '^%S*') } end
+  make_streams(c)
+  enter(c, 1, id, print, key, body, tonumber(args[2]))
+  write_counters(c)
+  mark_done(done, entry, 'redriven', by, why, c.now)
+  return { 'redriven', '' }
+end
+
+-- clear: drop the dead letters that people have dealt with and that are old; no other ever goes.
+-- KEYS dead done  ARGV retention_ms     reply how many went
+local function clear(keys, args)
+  local floor, gone = text(now_ms() - tonumber(args[1])) .. '-0', 0
+  for _, entry in ipairs(redis.call('HKEYS', keys[2])) do
+    if older(entry, floor) then
+      gone = gone + redis.call('XDEL', keys[1], entry)
+      redis.call('HDEL', keys[2], entry)
+    end
+  end
+  return gone
 end
 
 -- ---- upkeep --------------------------------------------------------------------------------
@@ -824,6 +894,9 @@ register('resolve', resolve, { 'allow-oom' })
 register('hold', hold, { 'allow-oom' })
 register('release', release, { 'allow-oom' })
 register('bury', bury, { 'allow-oom' })
+register('discard', discard, { 'allow-oom' })
+register('redrive', redrive, {})
+register('clear', clear, { 'allow-oom' })
 register('claim', claim, {})
 register('trim', trim, { 'allow-oom' })
 register('look', look, { 'no-writes' })

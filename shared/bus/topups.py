@@ -263,7 +263,8 @@ class Topups:
                 groups = [DISPATCHER_GROUP, LEDGER_GROUP]
                 gone += max(await self._trim(names.requests(provider), retention_ms, groups), 0)
             gone += max(await self._trim(names.outcomes, retention_ms, [LEDGER_GROUP]), 0)
-            gone += await self._trim(names.dead, DEAD_RETENTION_MS, [])
+            letters = [names.dead, names.dead_done]
+            gone += int(await self._caller.call("clear", letters, [DEAD_RETENTION_MS]))
         return gone
 
     async def _trim(self, stream: str, retention_ms: int, groups: list[str]) -> int:

@@ -1,7 +1,11 @@
 """Digests and owners: what identifies a request, a key and one life of one process."""
 
+import re
 from base64 import urlsafe_b64encode
 from hashlib import sha256
+from typing import Final
+
+_MANY_DIGITS: Final = re.compile(r"[0-9]{7,}")
 
 
 def digest(*parts: str) -> str:
@@ -23,6 +27,11 @@ def fingerprint(
 def owner_of(instance_id: str, boot_id: str) -> str:
     """Name one life of one process; a restarted process is another owner."""
     return f"{instance_id}#{boot_id}"
+
+
+def mask_digits(text: str) -> str:
+    """Keep the last two of any seven digits or more in a row: they may be a phone."""
+    return _MANY_DIGITS.sub(lambda found: "*" * (len(found[0]) - 2) + found[0][-2:], text)
 
 
 def mask_phone(phone: str) -> str:

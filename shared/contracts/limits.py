@@ -20,7 +20,7 @@ KEYS_RENEW_S: Final = 60
 KEYS_ANNOUNCED_MAX: Final = 10_000
 """Announcements kept: what a gateway missed beyond that, it has from the ledger."""
 DEAD_RETENTION_MS: Final = 90 * 86_400_000
-"""People have that long to look at what was put aside for them; by age alone, never by number."""
+"""What was put aside for people stays until they have dealt with it, and so long at least."""
 assert WAITING_MAX > WAITERS_MAX + BATCH_MAX, "who has waited long must not be refused a look"
 assert 2 * HEARTBEAT_MS_MAX < SILENT_MS, "two lost beats must not look like death"
 

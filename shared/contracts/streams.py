@@ -32,6 +32,7 @@ class PartitionKeys:
         self.counters = self.prefix + "counters"
         self.lanes = self.prefix + "lanes"
         self.dead = self.prefix + "dead"
+        self.dead_done = self.prefix + "dead:done"
         self.instances = self.prefix + "instances"
 
     def requests(self, provider: str) -> str:
