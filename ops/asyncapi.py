@@ -72,9 +72,11 @@ STREAMS: Final = (
             "id": _ID,
             "body": _BODY,
             "at": _AT,
-            "again": _text("It was parked, and is back.", const="1"),
+            "again": _text("It was parked, or on another lane, and is back.", const="1"),
+            "from": _text("With provider AUTO: the lane that it comes from."),
+            "why": _text("Why it left that.", enum=["refused", "no", "not_sent", "hold", "held"]),
         },
-        optional=frozenset({"at", "again"}),  # a first entry's id is the time
+        optional=frozenset({"at", "again", "from", "why"}),  # a first entry's id is the time
         senders=("gateway", "dispatcher"),
         groups=(DISPATCHER_GROUP, LEDGER_GROUP),
         trimmed=_RETAINED,
@@ -99,8 +101,9 @@ STREAMS: Final = (
                 "The attempts that did not settle it, a line each: the time in milliseconds, a "
                 "space, and the array of `shared/contracts/tries.py`."
             ),
+            "provider": _text("With provider AUTO: whose outcome this is, if anybody knows."),
         },
-        optional=frozenset({"tried"}),  # nearly all end with their first attempt
+        optional=frozenset({"tried", "provider"}),  # nearly all end with their first attempt
         senders=("dispatcher",),
         groups=(LEDGER_GROUP,),
         tailed_by=("gateway",),

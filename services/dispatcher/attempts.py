@@ -30,6 +30,7 @@ class Sale(msgspec.Struct, frozen=True, kw_only=True):
     amount_minor: int
     currency: str
     product: str
+    route: tuple[str, ...]
     key_hash: str
     accepted_at_ms: int
     entry: Entry
@@ -51,6 +52,7 @@ def read_sale(entry: Entry) -> Sale:
 
 def _sale(entry: Entry) -> Sale:
     request: TopupRequested = decode_request(entry.fields["body"])
+    lane = entry.stream.rpartition(":")[2]
     if len(entry.fields["id"]) > ID_BYTES_MAX:
         raise ValueError(f"field id has over {ID_BYTES_MAX} bytes")
     return Sale(
@@ -59,7 +61,8 @@ def _sale(entry: Entry) -> Sale:
         country=request.country,
         amount_minor=request.amount_minor,
         currency=request.currency,
-        product=request.product,
+        product=request.product if request.route is None else request.route[lane],
+        route=tuple(request.route or ()),
         key_hash=request.key_hash,
         accepted_at_ms=int(entry.fields.get("at") or entry.id.partition("-")[0]),
         entry=entry,

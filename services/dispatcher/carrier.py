@@ -11,7 +11,6 @@ from services.dispatcher.attempts import (
     Right,
     Sale,
     UnreadableEntry,
-    new_nonce,
     read_sale,
 )
 from services.dispatcher.losses import answered, lost
@@ -21,17 +20,18 @@ from services.dispatcher.rules import (
     Park,
     after_inquiry,
     after_send,
+    going_on,
     reference_of,
     tried,
 )
 from services.dispatcher.steps import StepFailed, Steps
-from shared.bus.messages import Begun, Outcome, Parking, Restoring, Work
+from services.dispatcher.told import handing_of, outcome_of, work_of
+from shared.bus.messages import Begun, Parking, Restoring
 from shared.bus.reader import Entry
 from shared.bus.topups import Topups
 from shared.contracts import events
 from shared.contracts.bookable import unbookable, unbookable_id
 from shared.contracts.limits import DEAD_PAYLOAD_BYTES_MAX
-from shared.contracts.packing import pack
 from shared.contracts.states import Reason
 from shared.contracts.tries import encode_try
 from shared.runtime.clock import Clock
@@ -75,7 +75,7 @@ class Carrier:
             await self._bury(entry, str(problem))
             return 0
         asked_at = self._clock.monotonic()
-        work = Work(id=sale.topup_id, entry=entry.id, key_hash=sale.key_hash, nonce=new_nonce())
+        work = work_of(sale)
         try:
             begun, durable = await self._steps.begin(work)
         except StepFailed as problem:
@@ -188,9 +188,11 @@ class Carrier:
     async def _conclude(
         self, sale: Sale, nonce: str, verdict: Finish | Park, begun: Begun, said: bytes
     ) -> None:
+        if sale.route and await self._handed_on(sale, nonce, verdict, begun, said):
+            return
         match verdict:
             case Finish():
-                reply, state = await self._steps.finish(_outcome(sale, nonce, verdict))
+                reply, state = await self._steps.finish(outcome_of(sale, nonce, verdict))
                 if reply == "not_yet":
                     delay_ms = begun.after_ms
                     verdict = Park(why="not_found", delay_ms=delay_ms, reason=Reason.NOT_FOUND_YET)
@@ -206,6 +208,22 @@ class Carrier:
                     self._report(sale, reply, state)
             case Park():
                 await self._park(sale, nonce, verdict, said)
+
+    async def _handed_on(
+        self, sale: Sale, nonce: str, verdict: Finish | Park, begun: Begun, said: bytes
+    ) -> bool:
+        """Let another lane have what this one surely did not sell; tell whether one has it."""
+        why = going_on(verdict, mode=begun.status)
+        if why is None:
+            return False
+        reason = (isinstance(verdict, Park) and verdict.lane_reason) or verdict.reason
+        handing = handing_of(sale, nonce, why=why, reason=reason, said=said)
+        reply, lane = await self._steps.hand_on(handing)
+        if reply != "moved":
+            return False
+        metrics.MOVED.labels(self._name, lane, why).inc()
+        log.info("topup_moved", topup_id=sale.topup_id, why=why, lane=self._name, to=lane)
+        return True
 
     async def _park(self, sale: Sale, nonce: str, verdict: Park, said: bytes) -> None:
         self._crash("dispatcher.before_park")
@@ -271,15 +289,3 @@ class Carrier:
 def _topup_id_in(entry: Entry) -> str:
     """Return the id as text; one that is longer or no text names nothing, and need not."""
     return entry.fields.get("id", b"")[:ID_BYTES_MAX].decode(errors="replace")
-
-
-def _outcome(sale: Sale, nonce: str, verdict: Finish) -> Outcome:
-    return Outcome(
-        id=sale.topup_id,
-        key_hash=sale.key_hash,
-        nonce=nonce,
-        to=verdict.to,
-        reason=verdict.reason,
-        provider_reference=verdict.evidence.provider_reference or "",
-        evidence=pack(events.encode(verdict.evidence)),
-    )

@@ -32,6 +32,11 @@ BEGIN_REPLIES: Final = Counter(
     "What begin answered: send, inquire, busy, held, settled, duplicate, expired …",
     ["provider", "reply"],
 )
+MOVED: Final = Counter(
+    "topup_moved_total",
+    "Topups with provider AUTO that went on to another lane after an attempt, by why.",
+    ["provider", "to", "why"],
+)
 CLAIMED: Final = Counter(
     "topup_claimed_entries_total", "Lane entries taken over from silent dispatchers.", ["provider"]
 )

@@ -38,6 +38,7 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
     to: State
     reason: str = ""
     evidence: Evidence
+    only_here: bool = False  # refused here; another provider may say something else
 
 
 class Park(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,9 +93,12 @@ def after_send(
     match answer:
         case Delivered():
             return Finish(to=State.SUCCEEDED, evidence=_evidence(answer, attempt, by))
-        case Refused(kind="final"):
+        case Refused(kind="final" | "number"):
             return Finish(
-                to=State.FAILED, reason=Reason.REFUSED, evidence=_evidence(answer, attempt, by)
+                to=State.FAILED,
+                reason=Reason.REFUSED,
+                evidence=_evidence(answer, attempt, by),
+                only_here=answer.kind == "final",
             )
         case Refused(kind="retry"):
             return Park(why="no", delay_ms=delay, reason=Reason.PROVIDER_BUSY)
@@ -106,6 +110,23 @@ def after_send(
             if kind_of(facts) == "neither":
                 return _unresolved(Reason.NO_ANSWER, answer, attempt, by)
             return Park(why="unknown", delay_ms=delay, reason=Reason.NO_ANSWER)
+
+
+def going_on(verdict: Finish | Park, *, mode: str) -> str | None:
+    """Return why another lane may have the topup after this end of an own send, if one may.
+
+    Only a definite no speaks here; the record knows whether anything else is in doubt, and how
+    often this lane was tried.
+    """
+    if mode != "send":
+        return None
+    match verdict:
+        case Finish(to=State.FAILED, only_here=True):
+            return "refused"
+        case Park(why="no" | "not_sent" | "hold"):
+            return verdict.why
+        case _:
+            return None
 
 
 def after_inquiry(  # noqa: PLR0913 - an answer, and all that it is weighed with
@@ -129,7 +150,7 @@ def after_inquiry(  # noqa: PLR0913 - an answer, and all that it is weighed with
             return Finish(to=State.SUCCEEDED, evidence=_evidence(answer, attempt, by))
         case Refused(kind="hold"):
             return _held(answer)
-        case Refused(kind="final") if final and negative:
+        case Refused(kind="final" | "number") if final and negative:
             return Finish(
                 to=State.FAILED, reason=Reason.REFUSED, evidence=_evidence(answer, attempt, by)
             )

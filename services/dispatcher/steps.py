@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from shared.bus.messages import Begun, ItemFailed, Outcome, Parking, Restoring, Terms, Work
+from shared.bus.messages import Begun, Handing, ItemFailed, Outcome, Parking, Restoring, Terms, Work
 from shared.bus.topups import Topups
 from shared.bus.trust import Trust
 from shared.contracts.errors import NotAccepted, NotDurable, NotKnown, TopupError
@@ -52,11 +52,15 @@ class Steps:
         async def restore(items: Sequence[Restoring]) -> list[tuple[str, str] | ItemFailed]:
             return await trust.restore(partition, provider, items)
 
+        async def hand_on(items: Sequence[Handing]) -> list[tuple[str, str] | ItemFailed]:
+            return await topups.hand_on(partition, provider, items, terms=terms)
+
         self._replicated = topups.replicas > 0
         self._begin = Batcher(begin)
         self._finish = Batcher(finish)
         self._park = Batcher(park)
         self._restore = Batcher(restore)
+        self._hand_on = Batcher(hand_on)
 
     async def begin(self, work: Work) -> tuple[Begun, bool]:
         """Return what may be done, and whether the attempt is on all the disks it must be on.
@@ -79,6 +83,10 @@ class Steps:
     async def park(self, parking: Parking) -> tuple[str, int]:
         """Return the reply and the delay granted."""
         return await _until_known("park", self._park, parking)
+
+    async def hand_on(self, handing: Handing) -> tuple[str, str]:
+        """Return the reply and the lane that has the topup now, where it was moved."""
+        return await _until_known("hand_on", self._hand_on, handing)
 
     async def restore(self, restoring: Restoring) -> tuple[str, str]:
         """Return the reply and the state; for a topup whose record the server has lost."""

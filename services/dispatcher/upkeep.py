@@ -14,7 +14,9 @@ from shared.runtime.upkeep import keep_up
 
 log = structlog.get_logger()
 
-MOVED: Final = ("woken", "held", "expired")
+MOVE_BATCHES_MAX: Final = 8
+"""Of a held lane's unread entries, so many batches are looked through a second."""
+MOVED: Final = ("woken", "moved", "held", "expired")
 """What leaves the front of those that are due; the rest would come again at once."""
 
 
@@ -29,6 +31,7 @@ class Upkeep:
         self._lanes = lanes
         self._lost_ms = 2 * lease_ms_max
         self._unread: dict[tuple[str, int], str] = {}
+        self._unmoved: dict[tuple[str, int], str] = {}
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -60,11 +63,18 @@ class Upkeep:
                 return
 
     async def _expire(self, provider: str, partition: int) -> None:
-        """Nobody reads a held lane, but deadlines pass there too."""
+        """Nobody reads a held lane, but deadlines pass there too, and others may be open."""
         place = (provider, partition)
         if self._watch.startable(provider, partition):
             self._unread.pop(place, None)
+            self._unmoved.pop(place, None)
             return
+        for _ in range(MOVE_BATCHES_MAX):
+            self._unmoved[place] = await self._topups.move_unread(
+                partition, provider, after=self._unmoved.get(place, "0-0"), count_max=BATCH_MAX
+            )
+            if self._unmoved[place] == "0-0":
+                break
         self._unread[place] = await self._topups.expire_unread(
             partition, provider, after=self._unread.get(place, "0-0"), count_max=BATCH_MAX
         )

@@ -22,6 +22,7 @@ from services.gateway.lists import ListRoutes
 from services.gateway.peers import Ledger, PeerSilent, Ratelimiter
 from services.gateway.rest import health_call, rest_app
 from services.gateway.room import Room
+from services.gateway.routing import Routing
 from services.gateway.settings import GatewaySettings
 from services.gateway.topups import TopupRoutes
 from services.gateway.uses import Uses
@@ -152,6 +153,9 @@ class Gateway:
             keyring=self._keyring,
             limits=self._limits,
             backlog=self._backlog,
+            routing=Routing(
+                settings.providers.split(","), backlog=self._backlog, bus=bus, clock=clock
+            ),
             bus=bus,
             ledger=self._ledger,
             waiting=self._waiting,
@@ -160,7 +164,6 @@ class Gateway:
             make_id=lambda: str(uuid7()),
             crash=crash_points(settings.crash_at, environment=settings.environment),
             limit_default=settings.rate_limit_per_minute,
-            offered=settings.providers.split(","),
         )
         figures = Figures(self._client, self._topups, self._ledger, clock)
         admin = Admin(figures, admin_key=settings.admin_key)

@@ -43,13 +43,17 @@ class Backlog:
         Raises:
             Unavailable: the lane is full; nothing was done.
         """
-        room = self._waiting_max - self._waiting.get(provider, 0)
-        if self._passed[provider] * self._gateways() >= room:
+        if not self.has_room(provider):
             raise Unavailable(
                 f"Nothing was accepted: too many topups wait for {provider}. "
                 "Repeat it later, with the same Idempotency-Key"
             )
         self._passed[provider] += 1
+
+    def has_room(self, provider: str) -> bool:
+        """Tell whether `check` would let one pass."""
+        room = self._waiting_max - self._waiting.get(provider, 0)
+        return self._passed[provider] * self._gateways() < room
 
     async def count(self) -> None:
         """Count once.

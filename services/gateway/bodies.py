@@ -7,7 +7,7 @@ from msgspec import Meta, Raw
 
 from services.gateway.phones import WRITTEN_PATTERN
 from shared.contracts.catalogue import OFFERS
-from shared.contracts.events import METADATA_BYTES_MAX
+from shared.contracts.events import AUTO, METADATA_BYTES_MAX
 from shared.contracts.money import AMOUNT_PATTERN
 
 KEY_CHARACTERS_MAX: Final = 255
@@ -43,7 +43,13 @@ _Key = Annotated[
         extra_json_schema={"pattern": KEY_PATTERN},
     ),
 ]
-_Provider = Annotated[str, Meta(extra_json_schema={"enum": [*OFFERS]})]
+_Provider = Annotated[
+    str,
+    Meta(
+        description="AUTO: any that sells it; another one where the first surely has not paid.",
+        extra_json_schema={"enum": [AUTO, *OFFERS]},
+    ),
+]
 _Currency = Annotated[
     str,
     Meta(

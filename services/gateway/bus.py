@@ -55,8 +55,10 @@ class Bus:
         ]
         self._lanes: dict[int, tuple[float, dict[str, LaneState]]] = {}
 
-    async def accept(self, topup_id: str, order: Order, *, deadline: float) -> Accepted:
-        """Put the order on its lane, once; without an answer again with the same id.
+    async def accept(
+        self, topup_id: str, order: Order, lanes: tuple[str, ...], *, deadline: float
+    ) -> Accepted:
+        """Put the order on its first lane, once; without an answer again with the same id.
 
         `deadline` is on the monotonic clock.
 
@@ -65,12 +67,13 @@ class Bus:
             MaybeAccepted: no answer until the deadline.
         """
         request = order.request
-        batch = self._accepting[self._partition(request.customer_id), request.provider]
+        batch = self._accepting[self._partition(request.customer_id), lanes[0]]
         item = Acceptance(
             id=topup_id,
             fingerprint=order.fingerprint,
             key_hash=order.key_hash,
             body=encode(request),
+            route=lanes if request.route else (),
         )
         pause_s, in_doubt = PAUSE_S_MIN, False
         while True:

@@ -8,6 +8,7 @@ from services.gateway.phones import WRITTEN_PATTERN
 from services.gateway.replies import STATUSES, TopupList
 from services.gateway.topup_calls import CUSTOMER_ID, ECHO, KEY_REFUSALS, MERCHANT, REQUEST_ID
 from shared.contracts.catalogue import OFFERS
+from shared.contracts.events import AUTO
 
 _INSTANT: Final = {"type": "string", "format": "date-time"}
 _FILTERS: Final = (
@@ -19,8 +20,8 @@ _FILTERS: Final = (
     ),
     Field(
         name="provider",
-        about="Of this provider.",
-        schema={"type": "string", "enum": [*OFFERS]},
+        about="Of this provider; AUTO: of none yet.",
+        schema={"type": "string", "enum": [*OFFERS, AUTO]},
         example="LATCOM",
     ),
     Field(

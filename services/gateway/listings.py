@@ -12,6 +12,7 @@ from services.gateway.cursors import place_at
 from services.gateway.phones import e164
 from shared.contracts.catalogue import OFFERS
 from shared.contracts.errors import InvalidPhone, InvalidRequest
+from shared.contracts.events import AUTO
 from shared.contracts.instants import next_ms
 from shared.contracts.peers import TopupFilter, TopupQuery
 from shared.contracts.states import MERCHANT_STATUS, State
@@ -98,8 +99,9 @@ def _status(value: str) -> State:
 
 
 def _provider(value: str) -> str:
-    if value not in OFFERS:
-        raise _wrong("provider", value, f"not one of {', '.join(OFFERS)}")
+    known = (*OFFERS, AUTO)
+    if value not in known:
+        raise _wrong("provider", value, f"not one of {', '.join(known)}")
     return value
 
 

@@ -44,6 +44,18 @@ _Amount = Annotated[
 ]
 
 
+_Provider = Annotated[
+    str,
+    msgspec.Meta(description="AUTO until it is settled; then the one that it was settled with."),
+]
+_Product = Annotated[
+    str | None,
+    msgspec.Meta(
+        description="What was sold; with AUTO null until it is settled.", examples=["XOOM_10_MXN"]
+    ),
+]
+
+
 class TopupReply(msgspec.Struct, frozen=True, kw_only=True):
     """A topup as it is now."""
 
@@ -54,12 +66,12 @@ class TopupReply(msgspec.Struct, frozen=True, kw_only=True):
     phone: _Phone
     amount: _Amount
     currency: str
-    provider: str
+    provider: _Provider
     provider_reference: str | None = None
     reason: _Reason | None = None
     accepted_at: _Instant
     settled_at: _Instant | None = None
-    product: Annotated[str, msgspec.Meta(description="What was sold.", examples=["XOOM_10_MXN"])]
+    product: _Product
     reference: Annotated[
         str | None, msgspec.Meta(description="The idempotency key it was made with.")
     ] = None
@@ -108,6 +120,7 @@ _RESTING_WORDS: Final = frozenset(MERCHANT_STATUS[state] for state in SETTLED)
 
 def of_order(topup_id: str, request: TopupRequested, accepted_at_ms: int) -> TopupReply:
     """Show a topup that was accepted just now."""
+    provider, product = request.sold_by("", settled=False)
     return TopupReply(
         topup_id=topup_id,
         status=MERCHANT_STATUS[State.QUEUED],
@@ -115,9 +128,9 @@ def of_order(topup_id: str, request: TopupRequested, accepted_at_ms: int) -> Top
         phone=request.phone,
         amount=format_amount(request.amount_minor, request.currency),
         currency=request.currency,
-        provider=request.provider,
+        provider=provider,
         accepted_at=timestamp(accepted_at_ms),
-        product=request.product,
+        product=product or None,
         reference=request.reference,
         metadata=request.metadata,
     )
@@ -127,6 +140,7 @@ def of_record(record: Record, lane: LaneState, *, now_ms: int) -> TopupReply:
     """Show a topup as Redis has it, and as its lane lets it be."""
     request = record.request
     seen = record.seen(lane, now_ms)
+    provider, product = record.sold_by
     return TopupReply(
         topup_id=record.id,
         status=MERCHANT_STATUS[seen.state],
@@ -134,12 +148,12 @@ def of_record(record: Record, lane: LaneState, *, now_ms: int) -> TopupReply:
         phone=request.phone,
         amount=format_amount(request.amount_minor, request.currency),
         currency=request.currency,
-        provider=request.provider,
+        provider=provider,
         provider_reference=record.provider_reference,
         reason=seen.reason,
         accepted_at=timestamp(record.accepted_at_ms),
         settled_at=None if record.settled_at_ms is None else timestamp(record.settled_at_ms),
-        product=request.product,
+        product=product or None,
         reference=request.reference,
         metadata=request.metadata,
         expected_at=None if seen.expected_at_ms is None else timestamp(seen.expected_at_ms),
@@ -160,7 +174,7 @@ def of_row(row: TopupRow) -> TopupReply:
         reason=row.reason,
         accepted_at=timestamp(row.accepted_at_ms),
         settled_at=None if row.settled_at_ms is None else timestamp(row.settled_at_ms),
-        product=row.product,
+        product=row.product or None,
         reference=row.reference,
         metadata=row.metadata,
         expected_at=None if row.expected_at_ms is None else timestamp(row.expected_at_ms),

@@ -2,22 +2,20 @@
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
-from services.gateway.amounts import amount_text
 from services.gateway.bodies import KEY_CHARACTERS_MAX, METADATA_DEPTH_MAX, TopupBody
-from services.gateway.phones import e164
+from services.gateway.fits import Fit, fit, fits, shown
 from services.gateway.refusals import InvalidJson
-from shared.contracts.catalogue import Offer, offer_of, product_for
+from shared.contracts.catalogue import OFFERS, offer_of
 from shared.contracts.errors import InvalidRequest
-from shared.contracts.events import METADATA_BYTES_MAX, TopupRequested
+from shared.contracts.events import AUTO, METADATA_BYTES_MAX, TopupRequested
 from shared.contracts.ids import fingerprint
-from shared.contracts.money import parse_amount
 
 EXAMPLE: Final = '{"phone": "5566374683", "amount": 10, "provider": "LATCOM"}'
-SHOWN_CHARACTERS_MAX: Final = 32
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _ESCAPED: Final = re.compile(r'\\(["\\])')
 
@@ -35,7 +33,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(fields) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidRequest(f"{_short(twice)} is given twice; send each field once")
+        raise InvalidRequest(f"{shown(twice)} is given twice; send each field once")
     return fields
 
 
@@ -43,8 +41,17 @@ _bodies: Final = msgspec.json.Decoder(TopupBody)
 _unambiguous: Final = json.JSONDecoder(object_pairs_hook=_each_once, parse_int=str, parse_float=str)
 
 
-def read_order(raw: bytes, *, customer_id: str, key_header: str | None) -> Order:
+def read_order(
+    raw: bytes,
+    *,
+    customer_id: str,
+    key_header: str | None,
+    providers: Sequence[str] = tuple(OFFERS),
+) -> Order:
     """Return the order that the body and the Idempotency-Key header make.
+
+    `providers` are those of AUTO. What is asked for does not depend on how they are at the moment,
+    so a repeat is known again.
 
     Raises:
         InvalidJson, InvalidRequest: not understood.
@@ -53,33 +60,38 @@ def read_order(raw: bytes, *, customer_id: str, key_header: str | None) -> Order
     body = read_body(raw)
     key = idempotency_key(key_header, body.reference)
     _check_metadata(body.metadata)
-    offer = offer_of(body.provider)
-    _check_place(body, offer)
-    phone = e164(body.phone, offer.country)
-    minor = parse_amount(amount_text(body.amount), offer.currency)
-    product = product_for(offer, minor, body.product)
+    found = _fits(body, providers)
+    first, is_auto = found[0], body.provider == AUTO
+    product = (body.product or "") if is_auto else first.product
     request = TopupRequested(
         customer_id=customer_id,
-        phone=phone,
-        country=offer.country,
-        amount_minor=minor,
-        currency=offer.currency,
-        provider=offer.provider,
-        product=product.id,
+        phone=first.phone,
+        country=first.country,
+        amount_minor=first.amount_minor,
+        currency=first.currency,
+        provider=body.provider,
+        product=product,
         reference=key,
         metadata=body.metadata,
+        route={one.provider: one.product for one in found} if is_auto else None,
     )
     return Order(
         request=request,
         fingerprint=fingerprint(
-            phone=phone,
-            amount_minor=minor,
-            currency=offer.currency,
-            provider=offer.provider,
-            product=product.id,
+            phone=first.phone,
+            amount_minor=first.amount_minor,
+            currency=first.currency,
+            provider=body.provider,
+            product=product,
         ),
         key_hash=request.key_hash,
     )
+
+
+def _fits(body: TopupBody, providers: Sequence[str]) -> list[Fit]:
+    if body.provider != AUTO:
+        return [fit(body, offer_of(body.provider))]
+    return fits(body, providers)
 
 
 def read_body(raw: bytes) -> TopupBody:
@@ -133,19 +145,6 @@ def _unquoted(header: str) -> str:
     return "" if found is None else _ESCAPED.sub(r"\1", found[1])
 
 
-def _check_place(body: TopupBody, offer: Offer) -> None:
-    if body.country not in (None, offer.country):
-        raise InvalidRequest(
-            f"country {_short(body.country)} is not served by {offer.provider}; "
-            f"for example {offer.country}"
-        )
-    if body.currency not in (None, offer.currency):
-        raise InvalidRequest(
-            f"currency {_short(body.currency)} is not sold by {offer.provider}; "
-            f"for example {offer.currency}"
-        )
-
-
 def _check_metadata(metadata: dict[str, Any] | None) -> None:
     if metadata is None:
         return
@@ -166,7 +165,3 @@ def _depth_exceeds(value: Any, levels: int) -> bool:  # noqa: ANN401 - any JSON
     if not isinstance(value, list):
         return False
     return levels == 0 or any(_depth_exceeds(part, levels - 1) for part in value)
-
-
-def _short(text: str | None) -> str:
-    return repr((text or "")[:SHOWN_CHARACTERS_MAX])

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
@@ -30,11 +30,12 @@ from services.gateway.refusals import (
 from services.gateway.replies import TopupReply
 from services.gateway.requests import Asked
 from services.gateway.room import Room
+from services.gateway.routing import Routing
 from services.gateway.rules import Order, read_order
 from services.gateway.topup_calls import ACCEPT, SHOW
 from services.gateway.waiting import Waiting
 from shared.bus.messages import Accepted
-from shared.contracts.errors import Overloaded, UnknownProvider, Unverified
+from shared.contracts.errors import Overloaded, Unverified
 from shared.contracts.ids import mask_phone
 from shared.contracts.keys import READ, WRITE
 from shared.contracts.limits import BODY_BYTES_MAX
@@ -59,6 +60,7 @@ class TopupRoutes:
         keyring: Keyring,
         limits: Limits,
         backlog: Backlog,
+        routing: Routing,
         bus: Bus,
         ledger: Ledger,
         waiting: Waiting,
@@ -67,11 +69,11 @@ class TopupRoutes:
         make_id: Callable[[], str],
         crash: CrashPoint,
         limit_default: int,
-        offered: Collection[str],
     ) -> None:
         self._keyring = keyring
         self._limits = limits
         self._backlog = backlog
+        self._routing = routing
         self._bus = bus
         self._ledger = ledger
         self._waiting = waiting
@@ -80,7 +82,6 @@ class TopupRoutes:
         self._make_id = make_id
         self._crash = crash
         self._limit_default = limit_default
-        self._offered = offered
 
     def served(self) -> list[Served]:
         """Return the calls that are answered here."""
@@ -115,13 +116,14 @@ class TopupRoutes:
             body,
             customer_id=key.customer_id,
             key_header=asked.headers.get("idempotency-key"),
+            providers=self._routing.providers,
         )
-        self._check_offered(order.request.provider)
-        self._backlog.check(order.request.provider)
+        lanes = await self._routing.lanes(order.request)
+        self._backlog.check(lanes[0])
         limit_headers = await self._take_place(key)
         self._crash("gateway.after_limit")
         topup_id = self._make_id()
-        accepted = await self._bus.accept(topup_id, order, deadline=started + REQUEST_S_MAX)
+        accepted = await self._bus.accept(topup_id, order, lanes, deadline=started + REQUEST_S_MAX)
         self._crash("gateway.after_accept")
         if accepted.status == "mismatch":
             raise IdempotencyMismatch(
@@ -137,11 +139,6 @@ class TopupRoutes:
         return await self._replayed(accepted, key), limit_headers | replayed
 
     # -- steps, in the order in which they may refuse ------------------------------------------
-
-    def _check_offered(self, provider: str) -> None:
-        if provider not in self._offered:
-            known = ", ".join(self._offered)
-            raise UnknownProvider(f"provider {provider} is not set up here; known: {known}")
 
     async def _take_place(self, key: ApiKey) -> dict[str, str]:
         own = key.limit_per_minute

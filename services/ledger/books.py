@@ -148,10 +148,14 @@ class _Batch:
             country=[body.country for body in bodies],
             amount_minor=[body.amount_minor for body in bodies],
             currency=[body.currency for body in bodies],
-            provider=[body.provider for body in bodies],
+            provider=[
+                (end and end.provider) or body.provider
+                for body, end in zip(bodies, ends, strict=True)
+            ],
             product=[body.product for body in bodies],
             reference=[body.reference for body in bodies],
             metadata=[_json(body.metadata) for body in bodies],
+            route=[_json(body.route) for body in bodies],
             accepted_at_ms=[request.accepted_at_ms for request in requests],
             digest=[request.digest for request in requests],
             status=[end.state.value if end else State.QUEUED.value for end in ends],
@@ -185,6 +189,7 @@ class _Batch:
             entry=[one.entry for one in given],
             digest=[one.digest for one in given],
             tried=[one.raw_tries.decode() or None for one in given],
+            provider=[one.provider for one in given],
             currency=[one.request.body.currency for one in given],
             amount_minor=[one.request.body.amount_minor for one in given],
             **MOVES,
@@ -208,6 +213,7 @@ class _Batch:
                 reason=[one.reason for one in last.values()],
                 provider_reference=[_provider_reference(one) for one in last.values()],
                 settled_at_ms=[one.settled_at_ms for one in last.values()],
+                provider=[one.provider for one in last.values()],
             )
 
     async def _set_aside(self, rows: Sequence[tuple[str, int, bytes, str]]) -> int:
@@ -269,7 +275,7 @@ def _last_of_each(first: Mapping[str, Request], outcomes: Sequence[Outcome]) -> 
     return {topup_id: placed[seq, topup_id] for seq, topup_id in sorted(placed)}
 
 
-def _json(value: dict[str, Any] | None) -> str | None:
+def _json(value: Mapping[str, Any] | None) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
 
 
@@ -289,5 +295,6 @@ def _aside(request: Request, outcome: Outcome | None = None) -> tuple[str, int, 
             "reason": outcome.reason,
             "evidence": msgspec.Raw(outcome.raw_evidence or b"null"),
             **({"tried": outcome.raw_tries.decode()} if outcome.raw_tries else {}),
+            **({"provider": outcome.provider} if outcome.provider else {}),
         }
     return request.topup_id, seq, digest, msgspec.json.encode(content).decode()

@@ -8,7 +8,7 @@ import msgspec
 from services.ledger.database import Connection
 from services.ledger.entries import outcome_digest, request_digest
 from services.ledger.queries import queries
-from shared.contracts.events import TopupRequested, encode
+from shared.contracts.events import AUTO, TopupRequested, encode
 
 _PAGE_ROWS: Final = 2_000
 
@@ -33,7 +33,7 @@ async def _rows(connection: Connection, query: str) -> AsyncIterator[tuple[Any, 
             yield row
 
 
-def _request(at_ms: int, metadata: str | None, *columns: Any) -> bytes:  # noqa: ANN401 - as the query gives them
+def _request(at_ms: int, metadata: str | None, route: str | None, *columns: Any) -> bytes:  # noqa: ANN401 - as the query gives them
     customer_id, phone, country, amount_minor, currency, provider, product, reference = columns
     body = TopupRequested(
         customer_id=customer_id,
@@ -41,16 +41,24 @@ def _request(at_ms: int, metadata: str | None, *columns: Any) -> bytes:  # noqa:
         country=country,
         amount_minor=amount_minor,
         currency=currency,
-        provider=provider,
+        provider=provider if route is None else AUTO,
         product=product,
         reference=reference,
         metadata=None if metadata is None else msgspec.json.decode(metadata),
+        route=None if route is None else msgspec.json.decode(route),
     )
     return request_digest(encode(body), at_ms)
 
 
-def _outcome(state: str, reason: str | None, evidence: str | None, tried: str | None) -> bytes:
-    return outcome_digest(state, reason or "", (evidence or "").encode(), (tried or "").encode())
+def _outcome(
+    state: str,
+    reason: str | None,
+    evidence: str | None,
+    tried: str | None,
+    provider: str | None,
+) -> bytes:
+    said = ((text or "").encode() for text in (evidence, tried, provider))
+    return outcome_digest(state, reason or "", *said)
 
 
 _DIGESTS: Final[dict[str, Callable[..., bytes]]] = {

@@ -9,7 +9,12 @@ import msgspec
 
 from shared.contracts.bookable import unbookable, unbookable_id
 from shared.contracts.errors import TopupError
-from shared.contracts.events import Evidence, TopupRequested, decode_evidence, decode_request
+from shared.contracts.events import (
+    Evidence,
+    TopupRequested,
+    decode_evidence,
+    decode_request,
+)
 from shared.contracts.packing import unpack
 from shared.contracts.states import SETTLED, State
 from shared.contracts.tries import decode_tries
@@ -49,6 +54,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     settled_at_ms: int
     entry: str
     digest: bytes
+    provider: str | None = None  # of AUTO: whose outcome this is, if anybody knows
 
 
 Fields = Mapping[str, bytes]
@@ -105,8 +111,10 @@ def read_outcome(entry: str, fields: Fields) -> Outcome:
         raise Unreadable(f"entry {entry} is of no time that can be booked")
     reason, raw_evidence = _text(fields, "reason"), _unpacked(_field(fields, "evidence"))
     raw_tries = _tries(fields.get("tried", b""))
+    request = _request(fields)
+    provider = _provider(fields, request.body)
     return Outcome(
-        request=_request(fields),
+        request=request,
         seq=seq,
         state=State(state),
         reason=plain(reason) or None,
@@ -115,7 +123,8 @@ def read_outcome(entry: str, fields: Fields) -> Outcome:
         raw_tries=raw_tries,
         settled_at_ms=settled_at_ms,
         entry=entry,
-        digest=outcome_digest(state, reason, raw_evidence, raw_tries),
+        digest=outcome_digest(state, reason, raw_evidence, raw_tries, (provider or "").encode()),
+        provider=provider,
     )
 
 
@@ -124,15 +133,26 @@ def request_digest(raw: bytes, at_ms: int) -> bytes:
     return _digest(raw, b"%d" % at_ms)
 
 
-def outcome_digest(state: str, reason: str, raw_evidence: bytes, raw_tries: bytes) -> bytes:
+def outcome_digest(
+    state: str, reason: str, raw_evidence: bytes, raw_tries: bytes, provider: bytes
+) -> bytes:
     """Return what tells one outcome from another in the same place."""
-    tries = [raw_tries] if raw_tries else []
-    return _digest(state.encode(), reason.encode(), raw_evidence, *tries)
+    more = [raw_tries, provider] if provider else [raw_tries] if raw_tries else []
+    return _digest(state.encode(), reason.encode(), raw_evidence, *more)
 
 
 def plain(text: str) -> str:
     """Return text that the database takes."""
     return text.translate(_NO_NUL)
+
+
+def _provider(fields: Fields, body: TopupRequested) -> str | None:
+    if "provider" not in fields:
+        return None
+    provider = _text(fields, "provider")
+    if provider not in (body.route or {}):
+        raise Unreadable(f"provider {provider[:32]!r} is none of its route")
+    return provider
 
 
 def _unpacked(packed: bytes) -> bytes:

@@ -91,8 +91,11 @@ def _as_recorded(
     row: TopupRow, record: Record, lanes: dict[str, LaneState], now_ms: int
 ) -> TopupRow:
     seen = record.seen(lanes.get(record.lane, LaneState()), now_ms)
+    provider, product = record.sold_by
     return replace(
         row,
+        provider=provider,
+        product=product,
         status=seen.state.value,
         reason=seen.reason,
         expected_at_ms=seen.expected_at_ms,

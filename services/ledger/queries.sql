@@ -10,20 +10,20 @@ SELECT CASE WHEN %(alone)s THEN pg_advisory_xact_lock(%(key)s)
 WITH new AS (
     INSERT INTO topups (topup_id, customer_id, phone, country, amount_minor, currency, provider,
                         product, reference, metadata, accepted_at, digest, status, reason,
-                        provider_reference, settled_at, seq)
+                        provider_reference, settled_at, seq, route)
     SELECT topup_id, customer_id, phone, country, amount_minor, currency, provider, product,
            reference, metadata, 'epoch'::timestamptz + accepted_at_ms * interval '1 ms', digest,
            status, reason, provider_reference,
-           'epoch'::timestamptz + settled_at_ms * interval '1 ms', seq
+           'epoch'::timestamptz + settled_at_ms * interval '1 ms', seq, route
     FROM unnest(%(topup_id)b::uuid[], %(customer_id)b::text[], %(phone)b::text[],
                 %(country)b::text[], %(amount_minor)b::bigint[], %(currency)b::text[],
                 %(provider)b::text[], %(product)b::text[], %(reference)b::text[],
                 %(metadata)b::json[], %(accepted_at_ms)b::bigint[], %(digest)b::bytea[],
                 %(status)b::text[], %(reason)b::text[], %(provider_reference)b::text[],
-                %(settled_at_ms)b::bigint[], %(seq)b::smallint[])
+                %(settled_at_ms)b::bigint[], %(seq)b::smallint[], %(route)b::json[])
         AS given (topup_id, customer_id, phone, country, amount_minor, currency, provider, product,
                   reference, metadata, accepted_at_ms, digest, status, reason, provider_reference,
-                  settled_at_ms, seq)
+                  settled_at_ms, seq, route)
     ORDER BY topup_id
     ON CONFLICT (topup_id) DO NOTHING
     RETURNING topup_id, currency, amount_minor
@@ -44,14 +44,15 @@ WITH given AS (
     FROM unnest(%(topup_id)b::uuid[], %(seq)b::smallint[], %(state)b::text[], %(reason)b::text[],
                 %(provider_reference)b::text[], %(evidence)b::json[], %(settled_at_ms)b::bigint[],
                 %(entry)b::text[], %(digest)b::bytea[], %(currency)b::text[],
-                %(amount_minor)b::bigint[], %(tried)b::text[])
+                %(amount_minor)b::bigint[], %(tried)b::text[], %(provider)b::text[])
         AS outcome (topup_id, seq, state, reason, provider_reference, evidence, settled_at_ms,
-                    entry, digest, currency, amount_minor, tried)
+                    entry, digest, currency, amount_minor, tried, provider)
 ), new AS (
     INSERT INTO outcomes (topup_id, seq, state, reason, provider_reference, evidence, settled_at,
-                          entry, digest, tried)
+                          entry, digest, tried, provider)
     SELECT topup_id, seq, state, reason, provider_reference, evidence,
-           'epoch'::timestamptz + settled_at_ms * interval '1 ms', entry, digest, tried
+           'epoch'::timestamptz + settled_at_ms * interval '1 ms', entry, digest, tried,
+           provider
     FROM given
     ORDER BY topup_id, seq
     ON CONFLICT (topup_id, seq) DO NOTHING
@@ -73,11 +74,11 @@ SELECT topup_id::text, seq, digest FROM outcomes WHERE topup_id = ANY(%(topup_id
 -- update_topups: the topup's row takes the outcome with the highest seq.
 UPDATE topups
 SET status = given.state, reason = given.reason, seq = given.seq,
-    provider_reference = given.provider_reference,
+    provider = coalesce(given.provider, topups.provider), provider_reference = given.provider_reference,
     settled_at = 'epoch'::timestamptz + given.settled_at_ms * interval '1 ms'
 FROM unnest(%(topup_id)b::uuid[], %(seq)b::smallint[], %(state)b::text[], %(reason)b::text[],
-            %(provider_reference)b::text[], %(settled_at_ms)b::bigint[])
-    AS given (topup_id, seq, state, reason, provider_reference, settled_at_ms)
+            %(provider_reference)b::text[], %(settled_at_ms)b::bigint[], %(provider)b::text[])
+    AS given (topup_id, seq, state, reason, provider_reference, settled_at_ms, provider)
 WHERE topups.topup_id = given.topup_id AND topups.seq < given.seq;
 
 -- set_aside: what contradicts the books is kept for people, once.
@@ -145,8 +146,8 @@ SELECT * FROM public.set_aside WHERE topup_id = ANY(%(topup_id)s::uuid[])
 ON CONFLICT DO NOTHING;
 
 -- topup: one topup of one customer.
-SELECT topup_id::text, customer_id, phone, country, amount_minor, currency, provider, product,
-       status, reason, provider_reference, reference, metadata,
+SELECT topup_id::text, customer_id, phone, country, amount_minor, currency, provider,
+       coalesce(route ->> provider, product) AS product, status, reason, provider_reference, reference, metadata,
        (extract(epoch FROM accepted_at) * 1000)::bigint AS accepted_at_ms,
        (extract(epoch FROM settled_at) * 1000)::bigint AS settled_at_ms
 FROM topups
@@ -154,8 +155,8 @@ WHERE topup_id = %(topup_id)s::uuid AND customer_id = %(customer_id)s;
 
 -- topups: a page of a customer's topups, newest first; a filter that is null does not count.
 --   Plan it for its arguments (prepare=False): only then do the nulls go, and an index fits.
-SELECT topup_id::text, customer_id, phone, country, amount_minor, currency, provider, product,
-       status, reason, provider_reference, reference, metadata,
+SELECT topup_id::text, customer_id, phone, country, amount_minor, currency, provider,
+       coalesce(route ->> provider, product) AS product, status, reason, provider_reference, reference, metadata,
        (extract(epoch FROM accepted_at) * 1000)::bigint AS accepted_at_ms,
        (extract(epoch FROM settled_at) * 1000)::bigint AS settled_at_ms
 FROM topups
@@ -191,8 +192,8 @@ SELECT (extract(epoch FROM min(settled_at)) * 1000)::bigint AS since_ms
 FROM topups WHERE status = 'unresolved';
 
 -- whole_topup: one topup, whoever's it is.
-SELECT topup_id::text, customer_id, phone, country, amount_minor, currency, provider, product,
-       status, reason, provider_reference, reference, metadata,
+SELECT topup_id::text, customer_id, phone, country, amount_minor, currency, provider,
+       coalesce(route ->> provider, product) AS product, status, reason, provider_reference, reference, metadata,
        (extract(epoch FROM accepted_at) * 1000)::bigint AS accepted_at_ms,
        (extract(epoch FROM settled_at) * 1000)::bigint AS settled_at_ms
 FROM topups
@@ -248,7 +249,12 @@ LEFT JOIN LATERAL (
 ) AS last ON true
 WHERE (topups.status, topups.reason, topups.seq, topups.settled_at, topups.provider_reference)
       IS DISTINCT FROM (coalesce(last.state, 'queued'), last.reason, coalesce(last.seq, 0),
-                        last.settled_at, last.provider_reference);
+                        last.settled_at, last.provider_reference)
+   OR (topups.route IS NULL AND last.provider IS NOT NULL)
+   OR (topups.route IS NOT NULL AND topups.provider <> coalesce((
+           SELECT provider FROM outcomes
+           WHERE topup_id = topups.topup_id AND provider IS NOT NULL ORDER BY seq DESC LIMIT 1
+       ), 'AUTO'));
 
 -- wrong_totals: each total is what the rows add up to.
 WITH counted AS (
@@ -298,18 +304,18 @@ WHERE coalesce(balances.amount_minor, 0) <> coalesce(told.amount_minor, 0);
 
 -- requests_as_read: each topup's digest, and what it was made from.
 SELECT topup_id::text, digest, (extract(epoch FROM accepted_at) * 1000)::bigint, metadata::text,
-       customer_id, phone, country, amount_minor, currency, provider, product, reference
+       route::text, customer_id, phone, country, amount_minor, currency, provider, product, reference
 FROM topups;
 
 -- outcomes_as_read: each outcome's digest, and what it was made from.
-SELECT topup_id::text, digest, state, reason, evidence::text, tried FROM outcomes;
+SELECT topup_id::text, digest, state, reason, evidence::text, tried, provider FROM outcomes;
 
 -- digest: of all that came from the streams, whatever the order in which it was booked.
 WITH rows AS (
     SELECT 'topups' AS of, topups::text AS row FROM topups
     UNION ALL
     SELECT 'outcomes', (topup_id, seq, state, reason, provider_reference, evidence::text,
-                        settled_at, entry, digest)::text FROM outcomes
+                        settled_at, entry, digest, provider)::text FROM outcomes
     UNION ALL
     SELECT 'postings', postings::text FROM postings
     UNION ALL

@@ -12,7 +12,7 @@ from shared.bus.messages import ItemFailed, Restoring
 from shared.bus.topups import Topups
 from shared.bus.trust import Trust, new_generation
 from shared.contracts.catalogue import OFFERS
-from shared.contracts.events import Evidence, TopupRequested, encode
+from shared.contracts.events import AUTO, Evidence, TopupRequested, encode
 from shared.contracts.limits import BATCH_MAX
 from shared.contracts.states import FINAL, Reason, State
 from shared.contracts.streams import LEDGER_GROUP, partition_of
@@ -23,7 +23,7 @@ _BY: Final = "topup reconcile"
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One topup as the books have it; `metadata` is JSON."""
+    """One topup as the books have it; `metadata` and `route` are JSON."""
 
     topup_id: str
     customer_id: str
@@ -35,6 +35,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     product: str
     reference: str | None
     metadata: str | None
+    route: str | None
     accepted_at_ms: int
     status: str
     reason: str
@@ -147,10 +148,11 @@ def _restoring(row: Row, *, now_ms: int, window_ms: int) -> Restoring:
         country=row.country,
         amount_minor=row.amount_minor,
         currency=row.currency,
-        provider=row.provider,
+        provider=row.provider if row.route is None else AUTO,
         product=row.product,
         reference=row.reference,
         metadata=None if row.metadata is None else msgspec.json.decode(row.metadata),
+        route=None if row.route is None else msgspec.json.decode(row.route),
     )
     booked = row.seq > 0
     evidence = Evidence(by=_BY, raw="the streams lost what became of it")

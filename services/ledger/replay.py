@@ -16,8 +16,8 @@ from services.ledger.database import said
 from services.ledger.entries import Outcome, Request
 from services.ledger.sheets import UNBOOKABLE, read_sheet
 from shared.bus.reader import Entry
-from shared.contracts.events import decode_request
-from shared.contracts.streams import PartitionKeys, partition_of
+from shared.contracts.events import AUTO, TopupRequested, decode_request
+from shared.contracts.streams import PartitionKeys, brings_outcomes, partition_of
 from shared.runtime.background import end
 
 PAGE_ENTRIES: Final = 1_000
@@ -72,8 +72,17 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             return False  # nobody can say whose it is
         return self.customer_id in (None, body.customer_id) and self.provider in (
             None,
-            body.provider,
+            _lane_of(entry, body),
         )
+
+
+def _lane_of(entry: Entry, body: TopupRequested) -> str:
+    """Return the provider that the entry is about: with AUTO the body has several."""
+    if body.route is None:
+        return body.provider
+    if not brings_outcomes(entry.stream):
+        return entry.stream.rpartition(":")[2]
+    return entry.fields.get("provider", AUTO.encode()).decode(errors="replace")
 
 
 class Changes(msgspec.Struct, kw_only=True):

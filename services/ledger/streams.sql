@@ -14,7 +14,7 @@ ON CONFLICT (partition) DO UPDATE SET generation = excluded.generation, since = 
 
 -- still_needed: what the streams must know: all that is open or in limbo, and what ended since.
 SELECT topup_id::text, customer_id, phone, country, amount_minor, currency, provider, product,
-       reference, metadata::text,
+       reference, metadata::text, route::text,
        (extract(epoch FROM accepted_at) * 1000)::bigint AS accepted_at_ms,
        status, coalesce(reason, '') AS reason, coalesce(provider_reference, '') AS its_reference,
        coalesce((extract(epoch FROM settled_at) * 1000)::bigint, 0) AS settled_at_ms, seq

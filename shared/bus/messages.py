@@ -13,12 +13,16 @@ class ItemFailed(msgspec.Struct, frozen=True):
 
 
 class Acceptance(msgspec.Struct, frozen=True, kw_only=True):
-    """A topup to accept; `key_hash` is empty where the merchant gave no key."""
+    """A topup to accept; `key_hash` is empty where the merchant gave no key.
+
+    `route` is empty, or all the lanes that may have it, in their order, its first one in front.
+    """
 
     id: str
     fingerprint: str
     key_hash: str
     body: bytes
+    route: tuple[str, ...] = ()
 
 
 class Accepted(msgspec.Struct, frozen=True, array_like=True):
@@ -36,6 +40,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     entry: str
     key_hash: str
     nonce: str
+    route: tuple[str, ...] = ()
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -90,6 +95,18 @@ class Parking(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     said: bytes = b""  # what the attempt found out, as `shared.contracts.tries` writes it
     lane_reason: str = ""  # what people read of the lane if this holds it, where not `reason`
+
+
+class Handing(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt that ended with a definite no, whose topup another lane of the route may have."""
+
+    id: str
+    key_hash: str
+    nonce: str
+    why: str  # refused, no, not_sent, hold
+    reason: str
+    said: bytes  # as in Parking
+    route: tuple[str, ...]
 
 
 class Restoring(msgspec.Struct, frozen=True, kw_only=True):

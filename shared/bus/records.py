@@ -9,7 +9,7 @@ import msgspec
 from shared.bus.messages import ItemFailed
 from shared.contracts.errors import TopupError
 from shared.contracts.events import TopupRequested, decode_request
-from shared.contracts.states import Reason, State
+from shared.contracts.states import SETTLED, Reason, State
 from shared.contracts.tries import Tried, decode_tries
 
 _REASONLESS: Final = frozenset({State.QUEUED, State.ACTIVE})
@@ -39,6 +39,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     first_send_at_ms: int | None = None
     due_ms: int | None = None
     tried: list[Tried] = []
+    route: tuple[str, ...] = ()  # with AUTO, the lanes that may have it after this one
+
+    @property
+    def sold_by(self) -> tuple[str, str]:
+        """Return the provider and the product to tell."""
+        return self.request.sold_by(self.lane, settled=self.state in SETTLED)
 
     def seen(self, lane: "LaneState", now_ms: int) -> "Seen":
         """Return what to tell of it; what queues on a held lane waits for that."""
@@ -137,6 +143,7 @@ def _record(topup_id: str, flat: Sequence[bytes]) -> Record:
         first_send_at_ms=whole(found.get(b"first_send_at")),
         due_ms=whole(found.get(b"due")),
         tried=decode_tries(found.get(b"tried", b"")),
+        route=tuple(filter(None, text(found.get(b"route", b"")).split(","))),
     )
 
 

@@ -1,11 +1,12 @@
 #!lua name=topups1
--- minor 11
+-- minor 12
 -- The life of a topup: every step that changes its record, its stream entries or its lane.
 --
 -- KEYS of every function, unless it says otherwise:
 --   1 lane (stream)  2 outcomes (stream)  3 waiting (zset)  4 alive (zset)  5 counters (hash)
 --   6 meta (hash)    7 lanes (hash)       8 dead (stream)
 --   then n records, then n key records (an item without a key gives its record again)
+--   then the other lanes that topups of this batch may be moved to
 -- A batch is of one partition and one lane. Each item is tried alone: what goes wrong with it is
 -- its own reply, { "error:<text>" }. A repeated call changes nothing.
 -- Times are milliseconds of this server's clock. Only keys given in KEYS are touched.
@@ -19,15 +20,18 @@ local HELD_RECHECKS_PER_MS = 5
 -- How long a lane is held at most before one topup tries it again: longer where trying may pay.
 local HOLD_MS_MAX = { hold = 60000, unsent = 60000, silent = 300000 }
 local TRIED_BYTES_MAX = 4096
+-- The provider of a topup that may have several lanes, and its place in `body`.
+local AUTO, PROVIDER_PLACE = 'AUTO', 7
 local FIELDS = { 'v', 'state', 'lane', 'body', 'at', 'deliver_before', 'entry', 'owner',
   'nonce', 'mode', 'lease_until', 'attempt', 'first_send_at', 'doubt', 'quarantine',
-  'quarantine_until', 'seq', 'reason', 'sent', 'tried' }
+  'quarantine_until', 'seq', 'reason', 'sent', 'tried', 'since', 'route' }
 local NUMBERS = { 'v', 'at', 'deliver_before', 'lease_until', 'attempt', 'first_send_at',
-  'quarantine', 'quarantine_until', 'seq', 'sent' }
+  'quarantine', 'quarantine_until', 'seq', 'sent', 'since' }
 local DEFINITE_NO = { no = true, not_sent = true, unasked = true, hold = true }
 -- What the end of an attempt says of its lane: the provider answered, refuses our account, was not
 -- reached, or does not answer; of the last nobody knows what it paid.
-local SAYS = { no = 'fine', hold = 'hold', not_sent = 'unsent', unasked = 'nothing' }
+local SAYS = { refused = 'fine', no = 'fine', hold = 'hold', not_sent = 'unsent',
+  unasked = 'nothing' }
 
 -- Which generation of which partition (by its meta key) the ledger has found to be what the books
 -- know. In memory alone: a server that comes back, with whatever it has on disk, has none.
@@ -58,8 +62,10 @@ end
 
 -- One call's view of its keys, its time and the counters it will change.
 local function context(keys, n)
-  assert(#keys == COMMON + 2 * n, 'KEYS do not fit ARGV')
-  return { lane = keys[1], outcomes = keys[2], waiting = keys[3], alive = keys[4],
+  assert(#keys >= COMMON + 2 * n, 'KEYS do not fit ARGV')
+  local others = {}
+  for at = COMMON + 2 * n + 1, #keys do others[string.match(keys[at], '([^:]+)$')] = keys[at] end
+  return { others = others, lane = keys[1], outcomes = keys[2], waiting = keys[3], alive = keys[4],
     counters = keys[5], meta = keys[6], lanes = keys[7], dead = keys[8],
     keys = keys, n = n, now = now_ms(), deltas = {}, provider = string.match(keys[1], '([^:]+)$') }
 end
@@ -67,13 +73,18 @@ end
 local function record_key(c, i) return c.keys[COMMON + i] end
 local function key_record_key(c, i) return c.keys[COMMON + c.n + i] end
 
+local function is_final(state) return state == 'succeeded' or state == 'failed' end
+
+-- `routed`: it may have several lanes, one after another; `elsewhere`: it is on another one by now.
 local function read(c, i)
   local values = redis.call('HMGET', record_key(c, i), unpack(FIELDS))
   if not values[1] then return nil end
   local r = {}
   for at, name in ipairs(FIELDS) do r[name] = values[at] or '' end
   for _, name in ipairs(NUMBERS) do r[name] = tonumber(r[name]) or 0 end
-  assert(r.v > VERSION or r.lane == c.provider or r.lane == '', 'the record is of lane ' .. r.lane)
+  r.routed = values[#FIELDS] and true
+  r.elsewhere = r.lane ~= '' and r.lane ~= c.provider
+  assert(r.v > VERSION or not r.elsewhere or r.routed or is_final(r.state), 'the record is of lane ' .. r.lane)
   return r
 end
 
@@ -81,16 +92,17 @@ local function count(c, field, by)
   c.deltas[field] = (c.deltas[field] or 0) + by
 end
 
--- The only writer of `state`.
-local function move(c, i, r, to)
+-- The only writer of `state`; `lane` is the one it is in from now on.
+local function move(c, i, r, to, lane)
   redis.call('HSET', record_key(c, i), 'state', to)
   if r.state ~= '' then
     count(c, r.state, -1)
-    count(c, r.state .. ':' .. c.provider, -1)
+    count(c, r.state .. ':' .. r.lane, -1)
   end
+  if lane ~= r.lane then redis.call('HSET', record_key(c, i), 'lane', lane) end
   count(c, to, 1)
-  count(c, to .. ':' .. c.provider, 1)
-  r.state = to
+  count(c, to .. ':' .. lane, 1)
+  r.state, r.lane = to, lane
 end
 
 local function write_counters(c)
@@ -132,21 +144,26 @@ local function acknowledge(c, entry)
   if entry ~= '' then redis.call('XACK', c.lane, 'dispatcher', entry) end
 end
 
-local function is_final(state) return state == 'succeeded' or state == 'failed' end
+-- The lane that an end comes from; where nobody knows it, the one that it was last on.
+local function speaking(c, r)
+  return c.provider == AUTO and r.lane or c.provider
+end
 
--- The end of a topup in its record, with its outcome number `seq`.
+-- The end of a topup in its record, with its outcome number `seq`. An entry on another lane is not
+-- ours to acknowledge: whoever reads it is told that all is settled.
 local function close(c, i, id, r, seq, to, reason, reference, window, at)
-  acknowledge(c, r.entry)
+  if not r.elsewhere then acknowledge(c, r.entry) end
   redis.call('ZREM', c.waiting, id)
   redis.call('HDEL', record_key(c, i), 'entry', 'owner', 'mode', 'lease_until', 'due', 'reason',
     'ref', 'tried')
   redis.call('HSET', record_key(c, i), 'seq', seq, 'end', at)
   if reason ~= '' then redis.call('HSET', record_key(c, i), 'reason', reason) end
   if reference ~= '' then redis.call('HSET', record_key(c, i), 'ref', reference) end
-  move(c, i, r, to)
+  move(c, i, r, to, speaking(c, r))
   if is_final(to) then
-    redis.call('HDEL', record_key(c, i), 'lane', 'deliver_before', 'sent', 'first_send_at',
-      'doubt', 'quarantine', 'quarantine_until')
+    redis.call('HDEL', record_key(c, i), 'deliver_before', 'sent', 'first_send_at', 'doubt',
+      'quarantine', 'quarantine_until', 'since', 'route')
+    if not r.routed then redis.call('HDEL', record_key(c, i), 'lane') end -- `body` has it
     redis.call('PEXPIRE', record_key(c, i), window)
     redis.call('PEXPIRE', key_record_key(c, i), window)
   else
@@ -160,6 +177,10 @@ local function settle(c, i, id, r, to, reason, reference, evidence, window)
   local entry = { 'id', id, 'seq', seq, 'state', to, 'body', r.body, 'at', text(r.at),
     'reason', reason, 'evidence', evidence }
   if (r.tried or '') ~= '' then entry[#entry + 1], entry[#entry + 2] = 'tried', r.tried end
+  local provider = speaking(c, r)
+  if r.routed and provider ~= AUTO then
+    entry[#entry + 1], entry[#entry + 2] = 'provider', provider
+  end
   redis.call('XADD', c.outcomes, '*', unpack(entry))
   close(c, i, id, r, seq, to, reason, reference, window, text(c.now))
 end
@@ -180,11 +201,16 @@ local function remember_silence(c, i, r)
   remember(c, i, r, cjson.encode({ 'a1', r.attempt, r.mode, 'silent', cjson.null, cjson.null, r.owner }))
 end
 
--- The send of `r.nonce` may have paid: it is in doubt from now on, once.
+-- The send of `r.nonce` may have paid: it is in doubt from now on, once. What was ever in doubt
+-- stays on its lane.
 local function suspect(c, i, r, lost_at, quarantine)
   if r.doubt == '' then r.doubt = r.nonce elseif r.doubt ~= r.nonce then r.doubt = 'many' end
   r.quarantine_until = math.max(r.quarantine_until, lost_at + quarantine)
   redis.call('HSET', record_key(c, i), 'doubt', r.doubt, 'quarantine_until', text(r.quarantine_until))
+  if r.route ~= '' then
+    r.route = ''
+    redis.call('HSET', record_key(c, i), 'route', '')
+  end
 end
 
 -- ---- lanes ---------------------------------------------------------------------------------
@@ -273,6 +299,64 @@ local function tell_lane(c, id, says, reason, hold)
   end
 end
 
+-- ---- streams -------------------------------------------------------------------------------
+
+local function make_group(stream, group)
+  local made = redis.pcall('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
+  if type(made) == 'table' and made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then
+    error(made)
+  end
+end
+
+local function make_lane(stream)
+  make_group(stream, 'dispatcher')
+  make_group(stream, 'ledger')
+end
+
+local function make_streams(c)
+  if redis.call('EXISTS', c.lane, c.outcomes) == 2 then return end
+  make_lane(c.lane)
+  make_group(c.outcomes, 'ledger')
+end
+
+-- ---- from lane to lane ---------------------------------------------------------------------
+
+-- The place, in the rest of the route, of the first lane that is open; with `anyway`, if none is,
+-- of the first at all.
+local function next_place(c, rest, anyway)
+  local first
+  for place, name in ipairs(rest) do
+    if c.others[name] then
+      if lane_of(c.lanes, name).state == 'open' then return place end
+      first = first or place
+    end
+  end
+  return anyway and first or nil
+end
+
+-- Move a topup to the next lane of its route, carrier and all, if nothing of it is in doubt and
+-- there is such a lane. It comes back only to a lane on which no attempt was begun.
+local function move_on(c, i, id, r, why, anyway)
+  if r.elsewhere or r.route == '' or r.doubt ~= '' then return false end
+  local rest = {}
+  for name in string.gmatch(r.route, '[^,]+') do rest[#rest + 1] = name end
+  local place = next_place(c, rest, anyway)
+  if not place then return false end
+  local lane, former = table.remove(rest, place), r.lane
+  if r.attempt == r.since then rest[#rest + 1] = former end
+  acknowledge(c, r.entry)
+  redis.call('ZREM', c.waiting, id)
+  if redis.call('EXISTS', c.others[lane]) == 0 then make_lane(c.others[lane]) end
+  local entry = redis.call('XADD', c.others[lane], '*', 'id', id, 'body', r.body, 'at', text(r.at),
+    'again', '1', 'from', former, 'why', why)
+  redis.call('HDEL', record_key(c, i), 'owner', 'mode', 'lease_until', 'first_send_at',
+    'quarantine', 'sent', 'reason', 'due')
+  redis.call('HSET', record_key(c, i), 'entry', entry, 'route', table.concat(rest, ','),
+    'since', r.attempt)
+  move(c, i, r, 'queued', lane)
+  return true
+end
+
 -- ---- accept --------------------------------------------------------------------------------
 
 local function differ(made, partitions)
@@ -292,20 +376,6 @@ local function refusal(meta, partitions)
     return redis.error_reply('UNVERIFIED not compared with the books')
   end
   return nil
-end
-
-local function make_group(stream, group)
-  local made = redis.pcall('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
-  if type(made) == 'table' and made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then
-    error(made)
-  end
-end
-
-local function make_streams(c)
-  if redis.call('EXISTS', c.lane, c.outcomes) == 2 then return end
-  make_group(c.lane, 'dispatcher')
-  make_group(c.lane, 'ledger')
-  make_group(c.outcomes, 'ledger')
 end
 
 -- prepare: make a lane's streams with all their groups.  KEYS common  ARGV partitions  reply OK
@@ -330,34 +400,39 @@ local function first(c, i, id, print, key, body)
 end
 
 -- Record and lane entry of a topup that has neither; return when it was accepted.
-local function enter(c, i, id, print, key, body, deliver_before)
+local function enter(c, i, id, print, key, body, deliver_before, route)
   local entry = redis.call('XADD', c.lane, '*', 'id', id, 'body', body)
   local at = string.match(entry, '^%d+')
   redis.call('HSET', record_key(c, i), 'v', VERSION, 'lane', c.provider, 'body', body, 'at', at,
     'deliver_before', text(c.now + deliver_before), 'entry', entry, 'seq', 0)
+  if route and route ~= '' then -- an older gateway gives none
+    redis.call('HSET', record_key(c, i), 'route', string.match(route, '^[^,]+,?(.*)$'))
+  end
   if key ~= '' then redis.call('SET', key_record_key(c, i), id .. ' ' .. print) end
   count(c, 'accepted', 1)
-  move(c, i, { state = '' }, 'queued')
+  move(c, i, { state = '', lane = c.provider }, 'queued', c.provider)
   return at
 end
 
 -- accept: record and lane entry in one step.
--- ARGV partitions deliver_before_ms n x (id fingerprint key_hash|'' body)
+-- ARGV partitions deliver_before_ms n x (id fingerprint key_hash|'' body route)
+-- `route` is empty, or names all the lanes that may have it, in their order, this one first.
 -- reply { accepted, id, accepted_at } | { replayed|mismatch, id, '' }
 local function accept(keys, args)
-  local c = context(keys, (#args - 2) / 4)
+  local c = context(keys, (#keys - COMMON) / 2)
+  local width = (#args - 2) / c.n
   local refused = refusal(c.meta, args[1])
   if refused then return refused end
   redis.call('HSETNX', c.meta, 'partitions', args[1])
   redis.call('HSETNX', c.meta, 'format', VERSION)
   make_streams(c)
   return each(c, function(i)
-    local id, print, key, body = unpack(args, 3 + 4 * (i - 1), 6 + 4 * (i - 1))
+    local id, print, key, body, route = unpack(args, 3 + width * (i - 1), 2 + width * i)
     local first_id, same = first(c, i, id, print, key, body)
     if first_id then
       return repeated(c, { same and 'replayed' or 'mismatch', first_id, '' })
     end
-    return { 'accepted', id, enter(c, i, id, print, key, body, args[2]) }
+    return { 'accepted', id, enter(c, i, id, print, key, body, args[2], route) }
   end)
 end
 
@@ -395,7 +470,7 @@ end
 --      dedupe_window_ms window_ms n x (id entry nonce)
 -- reply { send|inquire|inquire_final, lease_ms, attempt, sent } | { busy, lease_ms }
 --     | { held, recheck_ms }; sent is the attempt of the last send: what a question is about
---     | { settled } | { duplicate } | { expired } | { unresolved } | { lost } | { newer }
+--     | { settled } | { duplicate } | { moved } | { expired } | { unresolved } | { lost } | { newer }
 local function begin(keys, args)
   local c = context(keys, (#args - 7) / 3)
   local refused = refusal(c.meta, args[1])
@@ -430,7 +505,7 @@ local function begin(keys, args)
     if r.state == 'active' and r.nonce == nonce then
       return { r.mode, math.max(r.lease_until - c.now, 0), r.attempt, r.sent }
     end
-    if entry ~= r.entry then
+    if entry ~= r.entry or r.elsewhere then
       acknowledge(c, entry)
       return { 'duplicate' }
     end
@@ -445,7 +520,10 @@ local function begin(keys, args)
       settle(c, i, id, r, 'unresolved', 'no_answer', '', '', window)
       return { 'unresolved' }
     end
-    if not pass(c, id, lease) then return { 'held', HELD_RECHECK_MS } end
+    if not pass(c, id, lease) then
+      if move_on(c, i, id, r, 'held') then return { 'moved' } end
+      return { 'held', HELD_RECHECK_MS }
+    end
     redis.call('HSET', record_key(c, i), 'owner', owner, 'nonce', nonce, 'mode', mode,
       'lease_until', text(c.now + lease), 'attempt', r.attempt + 1)
     if mode == 'send' then
@@ -453,7 +531,7 @@ local function begin(keys, args)
       r.sent = r.attempt + 1
       redis.call('HSET', record_key(c, i), 'quarantine', text(quarantine), 'sent', r.sent)
     end
-    move(c, i, r, 'active')
+    move(c, i, r, 'active', c.provider)
     return { mode, lease, r.attempt + 1, r.sent }
   end)
 end
@@ -463,7 +541,7 @@ end
 -- Where the answer of an attempt leads: a state to settle in, or a reply that leaves all as it is.
 local function decide(r, nonce, to, covers)
   if is_final(r.state) then
-    if to == 'succeeded' and r.state == 'failed' then return nil, 'contradiction' end
+    if to == 'succeeded' and (r.state == 'failed' or r.elsewhere) then return nil, 'contradiction' end
     return nil, r.nonce == nonce and 'ok' or 'settled'
   end
   if to == 'succeeded' then return to end -- from anyone, at once: money did leave
@@ -493,7 +571,9 @@ local function finish(keys, args)
     if r.v > VERSION then return { 'newer', '' } end
     local own = r.nonce == nonce and r.mode
     local settled, reply = decide(r, nonce, to, covers)
-    if reply == 'contradiction' then copy_to_dead(c, id, 'contradiction', evidence) end
+    -- A yes from a lane that has given it up with a no: it counts, and people must look.
+    local against_own_no = settled == 'succeeded' and r.elsewhere
+    if reply == 'contradiction' or against_own_no then copy_to_dead(c, id, 'contradiction', evidence) end
     if not settled then return repeated(c, { reply, r.state }) end
     if own == 'send' and to == 'unresolved' then suspect(c, i, r, c.now, r.quarantine) end
     settle(c, i, id, r, settled, reason, reference, evidence, window)
@@ -541,15 +621,43 @@ local function park(keys, args)
     redis.call('HSET', record_key(c, i), 'reason', reason, 'due', text(due))
     remember(c, i, r, said or '')
     redis.call('ZADD', c.waiting, due, id)
-    move(c, i, r, 'waiting')
+    move(c, i, r, 'waiting', c.provider)
     local asked = why == 'not_found' and r.mode ~= 'send'
     tell_lane(c, id, asked and 'fine' or SAYS[why] or 'silent', lane_reason or reason, args[2])
     return { 'ok', due - c.now }
   end)
 end
 
--- wake: what is due goes back on its lane; behind a held lane it only expires.
--- ARGV window_ms n x id     reply { woken|held|expired|no }
+-- hand_on: the end of an attempt whose topup another lane may have, where there is one; else
+-- nothing is done, and `finish` or `park` ends it. What is busy or not reached is tried for
+-- `tries` times before.
+-- ARGV hold tries n x (id nonce refused|no|not_sent|hold reason said)
+--      `reason` is of the lane, if this holds it
+-- reply { moved, lane } | { kept|newer, '' }
+local function hand_on(keys, args)
+  local c = context(keys, (#args - 2) / 5)
+  local tries = tonumber(args[2])
+  return each(c, function(i)
+    local id, nonce, why, reason, said = unpack(args, 3 + 5 * (i - 1), 7 + 5 * (i - 1))
+    local r = read(c, i)
+    if not r then return { 'kept', '' } end
+    if r.v > VERSION then return { 'newer', '' } end
+    if r.elsewhere and r.nonce == nonce and not is_final(r.state) then
+      return repeated(c, { 'moved', r.lane })
+    end
+    local own = r.state == 'active' and r.nonce == nonce and r.mode == 'send'
+    local enough = why == 'refused' or why == 'hold' or r.attempt - r.since >= tries
+    if not own or not enough or not move_on(c, i, id, r, why, why == 'refused') then
+      return { 'kept', '' }
+    end
+    remember(c, i, r, said)
+    tell_lane(c, id, SAYS[why], reason, args[1])
+    return { 'moved', r.lane }
+  end)
+end
+
+-- wake: what is due goes back on its lane; behind a held lane it expires, or goes on to another.
+-- ARGV window_ms n x id     reply { woken|moved|held|expired|no }
 local function wake(keys, args)
   local c = context(keys, #args - 1)
   local refused = refusal(c.meta)
@@ -561,11 +669,13 @@ local function wake(keys, args)
   return each(c, function(i)
     local id, r = args[1 + i], read(c, i)
     local due = redis.call('ZSCORE', c.waiting, id)
-    if not r or r.v > VERSION or r.state ~= 'waiting' or not due or tonumber(due) > c.now then
+    local waits = r and r.v <= VERSION and r.state == 'waiting' and not r.elsewhere
+    if not waits or not due or tonumber(due) > c.now then
       return { 'no' }
     end
     if not open and probes == 0 then
       if expire_if_due(c, i, id, r, args[1]) then return { 'expired' } end
+      if move_on(c, i, id, r, 'held') then return { 'moved' } end
       redis.call('ZADD', c.waiting, c.now + recheck, id)
       return { 'held' }
     end
@@ -575,22 +685,28 @@ local function wake(keys, args)
       'again', '1')
     redis.call('HSET', record_key(c, i), 'entry', entry)
     redis.call('HDEL', record_key(c, i), 'due')
-    move(c, i, r, 'queued')
+    move(c, i, r, 'queued', c.provider)
     return { 'woken' }
   end)
 end
 
--- expire: begin's line about the deadline, for what a held lane keeps from being read.
--- ARGV window_ms n x id     reply { expired|open|kept|closed }, kept: what is in doubt never expires
+-- expire: begin's line about the deadline, for what a held lane keeps from being read; and what may
+-- have another lane goes on to it.
+-- ARGV window_ms n x id     reply { expired|moved|open|kept|closed }
+-- kept: what is in doubt never expires; closed: there is nothing to be done here any more
 local function expire(keys, args)
   local c = context(keys, #args - 1)
   local refused = refusal(c.meta)
   if refused then return refused end
   return each(c, function(i)
     local r = read(c, i)
-    if not r or r.v > VERSION or is_final(r.state) or r.state == 'unresolved' then return { 'closed' } end
-    local due = r.state ~= 'active' and expire_if_due(c, i, args[1 + i], r, args[1])
-    return { due and 'expired' or (r.doubt == '' and 'open' or 'kept') }
+    if not r or r.v > VERSION or r.elsewhere or is_final(r.state) or r.state == 'unresolved' then
+      return { 'closed' }
+    end
+    if r.state ~= 'active' and expire_if_due(c, i, args[1 + i], r, args[1]) then return { 'expired' } end
+    local stuck = r.state == 'queued' and not passable(own_lane(c), c.now)
+    if stuck and move_on(c, i, args[1 + i], r, 'held') then return { 'moved' } end
+    return { r.doubt == '' and 'open' or 'kept' }
   end)
 end
 
@@ -658,7 +774,7 @@ local function bury(keys, args)
     if r and (is_final(r.state) or r.state == 'unresolved') then return { 'settled' } end
     copy_to_dead(c, id, reason, payload, fine and not r and 'no' or nil)
     if not r then return { 'lost' } end
-    if entry ~= r.entry then return { 'duplicate' } end
+    if entry ~= r.entry or r.elsewhere then return { 'duplicate' } end
     local doubtful = r.doubt ~= '' or (r.state == 'active' and r.mode == 'send')
     if r.state == 'active' and r.mode == 'send' then suspect(c, i, r, r.lease_until, r.quarantine) end
     if r.state == 'active' then remember_silence(c, i, r) end
@@ -709,7 +825,8 @@ local function redrive(keys, args)
   local taken = key ~= '' and redis.call('GET', key_record_key(c, 1))
   if taken then return { 'key_taken', string.match(taken, '^%S*') } end
   make_streams(c)
-  enter(c, 1, id, print, key, body, tonumber(args[2]))
+  local routed = cjson.decode(body)[PROVIDER_PLACE] == AUTO -- to this lane alone, from now on
+  enter(c, 1, id, print, key, body, tonumber(args[2]), routed and c.provider or '')
   write_counters(c)
   mark_done(done, entry, 'redriven', by, why, c.now)
   return { 'redriven', '' }
@@ -844,7 +961,7 @@ end
 -- reply { restored|kept|differs|newer, state }
 local function restore(keys, args)
   local c, quarantine = context(keys, (#args - 1) / 12), tonumber(args[1])
-  make_streams(c)
+  if c.provider ~= AUTO then make_streams(c) end
   return each(c, function(i)
     local id, print, key, body, at, seq, to, reason, reference, evidence, settled_at, window =
       unpack(args, 2 + 12 * (i - 1), 13 + 12 * (i - 1))
@@ -854,9 +971,11 @@ local function restore(keys, args)
       return { booked and is_final(to) and r.state ~= to and 'differs' or 'kept', r.state }
     end
     if not r then
-      r = { state = '', seq = 0, body = body, at = tonumber(at), entry = '', quarantine_until = 0 }
+      r = { state = '', seq = 0, body = body, at = tonumber(at), entry = '', quarantine_until = 0,
+        lane = c.provider, routed = cjson.decode(body)[PROVIDER_PLACE] == AUTO }
       redis.call('HSET', record_key(c, i), 'v', VERSION, 'lane', c.provider, 'body', body,
         'at', at, 'seq', 0)
+      if r.routed then redis.call('HSET', record_key(c, i), 'route', '') end
       count(c, 'accepted', 1)
     elseif to == 'failed' and not booked then
       to = 'unresolved' -- whoever says so cannot know what else was sent
@@ -887,6 +1006,7 @@ register('prepare', prepare, {})
 register('accept', accept, {})
 register('begin', begin, {})
 register('finish', finish, { 'allow-oom' })
+register('hand_on', hand_on, { 'allow-oom' })
 register('park', park, { 'allow-oom' })
 register('wake', wake, {})
 register('expire', expire, { 'allow-oom' })

@@ -7,19 +7,20 @@ import msgspec
 
 from shared.bus import functions
 from shared.bus.calls import Caller, failed_item
+from shared.bus.carried import Carried, Named, by_lane, unread
 from shared.bus.messages import (
     Acceptance,
     Accepted,
     Begun,
+    Handing,
     ItemFailed,
     Outcome,
     Parking,
     Terms,
     Work,
 )
-from shared.bus.records import LaneState, Record, place, read_or_fail, text, whole
-from shared.contracts.events import key_hash_in
-from shared.contracts.limits import DEAD_RETENTION_MS
+from shared.bus.records import LaneState, Record, read_or_fail, text, whole
+from shared.contracts.limits import DEAD_RETENTION_MS, LANE_TRIES
 from shared.contracts.states import State
 from shared.contracts.streams import DISPATCHER_GROUP, LEDGER_GROUP, PartitionKeys
 from shared.runtime.redis import Client
@@ -71,12 +72,10 @@ class Topups:
             NotKnown: no answer; repeat with the same ids.
             PartitionsDiffer: see `prepare`.
         """
-        keys = self.keys[partition].with_records(
-            provider, [(item.id, item.key_hash) for item in items]
-        )
+        keys = self._keys(partition, provider, items)
         args: list[Any] = [self._partitions, deliver_before_ms]
         for item in items:
-            args += (item.id, item.fingerprint, item.key_hash, item.body)
+            args += (item.id, item.fingerprint, item.key_hash, item.body, ",".join(item.route))
         replies = await self._caller.call("accept", keys, args, durable=True)
         return [
             failed_item(reply) or Accepted(text(reply[0]), text(reply[1]), whole(reply[2]))
@@ -87,9 +86,8 @@ class Topups:
         self, partition: int, provider: str, items: Sequence[Work], *, owner: str, terms: Terms
     ) -> list[Begun | ItemFailed]:
         """Write attempts down before any money moves; raises as `accept` does."""
-        keys = self.keys[partition].with_records(
-            provider, [(item.id, item.key_hash) for item in items]
-        )
+        keys = self._keys(partition, provider, items)
+        keys += self.keys[partition].lanes_of(item.route for item in items)
         args: list[Any] = [
             self._partitions, owner, terms.kind, terms.lease_ms, terms.quarantine_ms,
             terms.dedupe_window_ms, self.window_ms,
@@ -106,9 +104,7 @@ class Topups:
         self, partition: int, provider: str, items: Sequence[Outcome], *, terms: Terms
     ) -> list[tuple[str, str] | ItemFailed]:
         """Settle topups; return for each the reply and the state it is in. Raises as `accept`."""
-        keys = self.keys[partition].with_records(
-            provider, [(item.id, item.key_hash) for item in items]
-        )
+        keys = self._keys(partition, provider, items)
         args: list[Any] = [self.window_ms, int(terms.refusal_covers), terms.hold]
         for item in items:
             args += (
@@ -122,9 +118,7 @@ class Topups:
         self, partition: int, provider: str, items: Sequence[Parking], *, terms: Terms
     ) -> list[tuple[str, int] | ItemFailed]:
         """Put attempts aside; return the reply and the delay granted. Raises as `accept`."""
-        keys = self.keys[partition].with_records(
-            provider, [(item.id, item.key_hash) for item in items]
-        )
+        keys = self._keys(partition, provider, items)
         args: list[Any] = [terms.quarantine_ms, terms.hold]
         for item in items:
             args += (
@@ -133,6 +127,18 @@ class Topups:
             )  # fmt: skip
         replies = await self._caller.call("park", keys, args, durable=True)
         return [failed_item(reply) or (text(reply[0]), int(reply[1])) for reply in replies]
+
+    async def hand_on(
+        self, partition: int, provider: str, items: Sequence[Handing], *, terms: Terms
+    ) -> list[tuple[str, str] | ItemFailed]:
+        """Move topups to their next lanes; return `moved` and the lane, or `kept`: nothing done."""
+        keys = self._keys(partition, provider, items)
+        keys += self.keys[partition].lanes_of(item.route for item in items)
+        args: list[Any] = [terms.hold, LANE_TRIES]
+        for item in items:
+            args += (item.id, item.nonce, item.why, item.reason, item.said)
+        replies = await self._caller.call("hand_on", keys, args, durable=True)
+        return [failed_item(reply) or (text(reply[0]), text(reply[1])) for reply in replies]
 
     async def now_ms(self) -> int:
         """Return the server's clock, by which all deadlines run."""
@@ -146,7 +152,7 @@ class Topups:
             names.waiting, "-inf", now_ms, start=0, num=count_max
         )
         replies: dict[str, int] = {}
-        for provider, items in (await self._by_lane(partition, due)).items():
+        for provider, items in (await by_lane(self._client, names, due)).items():
             for reply in await self._each("wake", partition, provider, items):
                 replies[reply] = replies.get(reply, 0) + 1
         return replies
@@ -159,20 +165,25 @@ class Topups:
         Begins after the entry `after` (`0-0` at first); return what to go on after.
         """
         stream = self.keys[partition].requests(provider)
-        groups = {row["name"]: row for row in await self._client.xinfo_groups(stream)}
-        delivered = groups[DISPATCHER_GROUP.encode()]["last-delivered-id"].decode()
-        start: str = max(after, delivered, key=place)
-        rows = await self._client.xrange(stream, f"({start}", "+", count=count_max)
-        items = [
-            (_readable(fields.get(b"id", b"")), key_hash_in(fields.get(b"body", b"")))
-            for _, fields in rows
-        ]
-        replies = await self._each("expire", partition, provider, items) if items else []
-        for (entry, _), reply in zip(rows, replies, strict=True):
+        found = await unread(self._client, stream, after=after, count_max=count_max)
+        replies = await self._each("expire", partition, provider, found)
+        for one, reply in zip(found, replies, strict=True):
             if reply == "open":
                 break
-            start = text(entry)
-        return start
+            after = one.entry
+        return after
+
+    async def move_unread(
+        self, partition: int, provider: str, *, after: str, count_max: int
+    ) -> str:
+        """Let what a held lane keeps from being read go on to another one, where it may.
+
+        Begins after the entry `after`; return what to go on after: at the end, the front again.
+        """
+        stream = self.keys[partition].requests(provider)
+        found = await unread(self._client, stream, after=after, count_max=count_max)
+        await self._each("expire", partition, provider, [one for one in found if one.route[1:]])
+        return found[-1].entry if len(found) == count_max else "0-0"
 
     async def bury(  # noqa: PLR0913 - an entry that nobody understands has many parts
         self,
@@ -272,28 +283,16 @@ class Topups:
 
     # -- how a call is made ------------------------------------------------------------------
 
-    async def _by_lane(
-        self, partition: int, ids: Sequence[bytes]
-    ) -> dict[str, list[tuple[str, str]]]:
-        names = self.keys[partition]
-        async with self._client.pipeline(transaction=False) as pipe:
-            for topup_id in ids:
-                pipe.hmget(names.record(text(topup_id)), "lane", "body")
-            found = await pipe.execute()
-        lanes: dict[str, list[tuple[str, str]]] = {}
-        for topup_id, (lane, body) in zip(ids, found, strict=True):
-            if lane is not None:
-                lanes.setdefault(text(lane), []).append((text(topup_id), key_hash_in(body or b"")))
-        return lanes
+    def _keys(self, partition: int, provider: str, items: Sequence[Named]) -> list[str]:
+        named = [(item.id, item.key_hash) for item in items]
+        return self.keys[partition].with_records(provider, named)
 
     async def _each(
-        self, function: str, partition: int, provider: str, items: Sequence[tuple[str, str]]
+        self, function: str, partition: int, provider: str, items: Sequence[Carried]
     ) -> list[str]:
-        keys = self.keys[partition].with_records(provider, items)
-        args = [self.window_ms, *(topup_id for topup_id, _ in items)]
+        if not items:
+            return []
+        keys = self._keys(partition, provider, items)
+        keys += self.keys[partition].lanes_of(item.route for item in items)
+        args = [self.window_ms, *(item.id for item in items)]
         return [text(reply[0]) for reply in await self._caller.call(function, keys, args)]
-
-
-def _readable(value: bytes) -> str:
-    """Return what anyone may have written: where it is no text, a name that nothing has."""
-    return value.decode(errors="replace")

@@ -11,6 +11,8 @@ import msgspec
 from shared.contracts.ids import digest
 
 METADATA_BYTES_MAX: Final = 2_048
+AUTO: Final = "AUTO"
+"""The provider of a request that leaves the choice to us."""
 
 
 class TopupRequested(
@@ -30,6 +32,13 @@ class TopupRequested(
     product: str
     reference: str | None = None  # the merchant's idempotency key
     metadata: dict[str, Any] | None = None
+    route: dict[str, str] | None = None  # with AUTO: who may have it, and as which product
+
+    def sold_by(self, lane: str, *, settled: bool) -> tuple[str, str]:
+        """Return the provider and the product to tell: with AUTO they are known at the end."""
+        if self.route is None:
+            return self.provider, self.product
+        return (lane, self.route[lane]) if settled and lane in self.route else (AUTO, self.product)
 
     @property
     def key_hash(self) -> str:
@@ -83,6 +92,16 @@ def key_hash_in(body: bytes) -> str:
         return decode_request(body).key_hash
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return ""
+
+
+def route_in(body: bytes) -> tuple[str, ...]:
+    """Return the lanes that may have the request, where there are several; else nothing."""
+    if b'"AUTO"' not in body:
+        return ()
+    try:
+        return tuple(decode_request(body).route or ())
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return ()
 
 
 def decode_evidence(body: bytes) -> Evidence:

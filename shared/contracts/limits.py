@@ -13,6 +13,8 @@ SILENT_MS: Final = 5_000
 ALIVE_FORGET_MS: Final = 3_600_000
 CLOCK_ERROR_MS: Final = 60_000
 CHECK_TIMEOUT_MS: Final = 250
+LANE_TRIES: Final = 2
+"""So often a lane that is busy or not reached is tried where another one may have the topup."""
 LEASE_SPARE_MS: Final = 2_000
 HEARTBEAT_MS_MAX: Final = 2_000
 KEYS_RENEW_S: Final = 60

@@ -1,6 +1,7 @@
 """The names of keys and groups in Redis; every key of partition p carries the hash tag {p}."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Final
 from zlib import crc32
 
@@ -52,6 +53,10 @@ class PartitionKeys:
         keys += [self.record(topup_id) for topup_id, _ in items]
         keys += [self.key(key) if key else self.record(topup_id) for topup_id, key in items]
         return keys
+
+    def lanes_of(self, routes: Iterable[Sequence[str]]) -> list[str]:
+        """Name the lanes of all routes, each once."""
+        return [self.requests(name) for name in dict.fromkeys(chain.from_iterable(routes))]
 
     def record(self, topup_id: str) -> str:
         """Name the record of one topup."""

@@ -12,17 +12,17 @@ def provider(world: World, now: Now) -> Iterator[Step]:
     for request in sorted(set(world.wire)):
         nonce = request[0]
         waiting = [n for n in OWNERS if (o := world.owners[n]).phase == "sent" and o.nonce == nonce]
-        for said, verdict, book in _answers(world):
+        for said, verdict, book in _answers(world, nonce):
             w = now()
             w.wire.remove(request)
-            w.book = book(w)
+            w.note(nonce, book(w.book_of(nonce), w))
             for name in waiting if verdict else []:
                 conclude(w, name, verdict)
             yield f"the provider gets {nonce or 'an old request'}: {said}", HELP, w
             if waiting and verdict:
                 w = now()
                 w.wire.remove(request)
-                w.book = book(w)
+                w.note(nonce, book(w.book_of(nonce), w))
                 yield f"the provider gets {nonce}: {said}; the answer is late or lost", FAULT, w
         w = now()
         w.wire.remove(request)
@@ -36,23 +36,27 @@ def provider(world: World, now: Now) -> Iterator[Step]:
             yield f"the provider wants {name} to log in first", RARE, w
 
 
-def _answers(world: World) -> Iterator[tuple[str, str, Callable[[World], Book]]]:
+def _answers(world: World, nonce: str) -> Iterator[tuple[str, str, Callable[[Book, World], Book]]]:
     """Yield what the provider may make of a request: its words, the verdict, its book after it."""
-    book, now = world.book, world.server.now
+    book, now = world.book_of(nonce), world.server.now
     window = world.provider.window if "dedupes" in world.provider.kind else 0
     knows = bool(book.paid) and now < book.paid_at + window
     if knows:
-        yield "it has paid that, delivered", "finish:succeeded", lambda w: w.book
+        yield "it has paid that, delivered", "finish:succeeded", lambda book, _: book
     elif not (world.provider.covers and book.refused):
         yield "it pays, delivered", "finish:succeeded", _pay
     if not (world.provider.covers and knows):
-        yield "refused", "finish:failed", lambda w: Book(w.book.paid, w.book.paid_at, refused=True)
+        yield (
+            "refused",
+            "finish:failed",
+            lambda book, _: Book(book.paid, book.paid_at, refused=True),
+        )
     if not (world.provider.covers and (knows or book.refused)):
-        yield "busy, later", "park:no", lambda w: w.book
+        yield "busy, later", "park:no", lambda book, _: book
 
 
-def _pay(w: World) -> Book:
-    return Book(w.book.paid + 1, w.server.now, refused=w.book.refused)
+def _pay(book: Book, w: World) -> Book:
+    return Book(book.paid + 1, w.server.now, refused=book.refused)
 
 
 # -- everybody else --------------------------------------------------------------------------------
@@ -64,20 +68,21 @@ def upkeep(world: World, now: Now) -> Iterator[Step]:
     is_due = server.due is not None and server.due <= server.now
     if is_due:
         w = write(now)
-        reply = w.server.wake(w.fresh("e"))
+        reply = w.server.wake(w.fresh_entry(), w.onward())
         yield f"somebody wakes what is due: {reply.word}", HELP, w
     if world.listed:
         w = write(now)
         w.listed = False
-        reply = w.server.wake(w.fresh("e"))
+        reply = w.server.wake(w.fresh_entry(), w.onward())
         yield f"somebody wakes what it once read as due: {reply.word}", HELP, w
     if is_due and not world.keeps("wake_looks_again") and not world.listed:
         w = now()
         w.listed = True
         yield "another one reads it as due", HELP, w
-    if record is not None and record.state not in CLOSED and server.now > record.deliver_before:
+    passed = record is not None and server.now > record.deliver_before
+    if record is not None and record.state not in CLOSED and (passed or server.held):
         w = write(now)
-        reply = w.server.expire()
+        reply = w.server.expire(w.onward())
         yield f"somebody looks whether it has expired: {reply.word}", HELP, w
     for entry in server.entries:
         if not world.keeps("trim_keeps_pending"):
@@ -101,6 +106,11 @@ def people(world: World, now: Now) -> Iterator[Step]:
         w = write(now)
         w.server.forget_record()
         yield "the record's window is over", RARE, w
+    if world.provider.auto and record is not None and record.state not in CLOSED:
+        w = now()
+        w.server.held = not w.server.held
+        how, fault = ("holds", FAULT) if w.server.held else ("opens", HELP)
+        yield f"an operator {how} the first lane", fault, w
     resolvable = record is not None and (
         record.state == "unresolved"
         or (not world.keeps("only_unresolved_is_resolved") and record.state not in CLOSED)

@@ -46,6 +46,11 @@ class Record(msgspec.Struct):
     quarantine_until: int = 0
     deliver_before: int = 0
     seq: int = 0
+    lane: str = "1"
+    route: str = ""
+    """The lane that may have it after this one."""
+    tried: bool = False
+    """An attempt was begun on this lane."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -70,7 +75,7 @@ class Server:
         self.told: tuple[str, ...] = ()
         """The outcomes published."""
         self.held = False
-        """The lane, by an operator."""
+        """The first lane, by an operator."""
         self.silent: Collection[str] = ()
         """The owners whose last beat is old."""
 
@@ -80,20 +85,20 @@ class Server:
 
     # -- accept ----------------------------------------------------------------------------------
 
-    def accept(self, entry: str, deliver_before: int) -> Reply:
+    def accept(self, entry: str, deliver_before: int, *, route: str = "") -> Reply:
         """Record and lane entry, once for an id."""
         if self.record is not None and self.keeps("accept_once"):
             return Reply("replayed")
         self.entries[entry] = ""
-        self.record = Record(entry=entry, deliver_before=deliver_before)
+        self.record = Record(entry=entry, deliver_before=deliver_before, route=route)
         return Reply("accepted")
 
     # -- begin -----------------------------------------------------------------------------------
 
     def begin(  # noqa: C901 - as it stands in section 5, line by line
-        self, owner: str, entry: str, nonce: str
+        self, owner: str, entry: str, nonce: str, onward: str = ""
     ) -> Reply:
-        """Write an attempt down, or say why there is none."""
+        """Write an attempt down, or say why there is none; `onward` is another lane's entry."""
         r = self.record
         if r is None and not self.keeps("lost_never_sends"):
             r = self.record = Record(entry=entry, deliver_before=self.now)
@@ -114,8 +119,8 @@ class Server:
         if not mode:
             self._settle(r, "unresolved")
             return Reply("unresolved")
-        if self.held:
-            return Reply("held")
+        if self._is_held(r):
+            return Reply("moved" if self._move_on(r, onward) else "held")
         self._write_attempt(r, owner, nonce, mode)
         return Reply(mode, self.terms.lease)
 
@@ -168,6 +173,7 @@ class Server:
         r.owner, r.nonce, r.mode = owner, nonce, mode
         r.lease_until = self.now + self.terms.lease
         r.attempt += 1
+        r.tried = True
         if mode == "send" and (
             r.first_send_at == NEVER or not self.keeps("window_from_first_send")
         ):
@@ -250,16 +256,49 @@ class Server:
         r.state = "waiting"
         return Reply("ok", due - self.now)
 
-    def wake(self, entry: str) -> Reply:
+    # -- from lane to lane ------------------------------------------------------------------------
+
+    def hand_on(self, nonce: str, onward: str) -> Reply:
+        """End an attempt with a definite no, for another lane to have the topup."""
+        r = self.record
+        if r is None:
+            return Reply("kept")
+        own = r.state == "active" and r.nonce == nonce and r.mode == "send"
+        return Reply("moved" if own and self._move_on(r, onward) else "kept")
+
+    def _is_held(self, r: Record) -> bool:
+        return self.held and r.lane == "1"
+
+    def _move_on(self, r: Record, entry: str) -> bool:
+        """Give it to the next lane, carrier and all."""
+        if not r.route or (r.doubt and self.keeps("doubt_never_moves")):
+            return False
+        if self.entries.get(r.entry) == "":  # not delivered yet: it stays, and is turned away
+            self.entries[f"s{r.entry}"] = self.entries.pop(r.entry)
+        elif self.keeps("moved_is_acknowledged"):
+            self._acknowledge(r.entry)
+        former, self.due = r.lane, None
+        if self.keeps("moved_is_carried"):
+            self.entries[entry] = ""
+            r.entry = entry
+        r.owner = r.mode = ""
+        r.lease_until, r.first_send_at = 0, NEVER
+        r.lane, r.route, r.tried = r.route, "" if r.tried else former, False
+        r.state = "queued"
+        return True
+
+    def wake(self, entry: str, onward: str = "") -> Reply:
         """Put what is due back on its lane; behind a held lane it only expires."""
         r = self.record
         is_due = r is not None and r.state == "waiting"
         is_due = is_due and self.due is not None and self.due <= self.now
         if r is None or r.state in CLOSED or (not is_due and self.keeps("wake_looks_again")):
             return Reply("no")
-        if self.held:
+        if self._is_held(r):
             if self._expire_if_due(r):
                 return Reply("expired")
+            if self._move_on(r, onward):
+                return Reply("moved")
             self.due = self.now + self.terms.recheck
             return Reply("held")
         self.due = None
@@ -268,8 +307,8 @@ class Server:
         r.state = "queued"
         return Reply("woken")
 
-    def expire(self) -> Reply:
-        """Fail what nobody reads once its deadline is past."""
+    def expire(self, onward: str = "") -> Reply:
+        """Fail what nobody reads once its deadline is past, or let another lane have it."""
         r = self.record
         if r is None or r.state in CLOSED:
             return Reply("closed")
@@ -277,6 +316,8 @@ class Server:
             return Reply("kept" if r.doubt else "open")
         if self._expire_if_due(r):
             return Reply("expired")
+        if r.state == "queued" and self._is_held(r) and self._move_on(r, onward):
+            return Reply("moved")
         return Reply("kept" if r.doubt else "open")
 
     # -- people ----------------------------------------------------------------------------------
@@ -332,6 +373,8 @@ class Server:
             r.doubt = MANY
         else:
             r.doubt = r.nonce
+        if self.keeps("doubt_never_moves"):
+            r.route = ""
         until = lost_at + self.terms.quarantine
         keeps_latest = self.keeps("quarantine_is_the_latest")
         r.quarantine_until = max(r.quarantine_until, until) if keeps_latest else until

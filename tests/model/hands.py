@@ -7,6 +7,7 @@ from tests.model.functions import Reply
 from tests.model.world import FLIGHT, FORMER, FUTURE, OWNERS, RIGHT, STALL, Owner, World
 
 WIRE_MAX = 2
+GOES_ON = ("finish:failed", "park:no", "park:not_sent")
 ATTEMPT = ("send", "inquire", "inquire_final")
 
 
@@ -40,7 +41,7 @@ def _how(world: World, name: str, entry: str, holder: str) -> tuple[str, int]:
 def _held(world: World, name: str, owner: Owner, now: Now) -> Iterator[Step]:
     w = now()
     w.owners[name] = Owner(
-        phase="begin", entry=owner.entry, nonce=w.fresh("n"), right_until=w.server.now + RIGHT
+        phase="begin", entry=owner.entry, nonce=_nonce(w, owner), right_until=w.server.now + RIGHT
     )
     yield f"{name} asks to begin with {w.owners[name].nonce}, its right counted from now", HELP, w
     w = write(now)
@@ -49,8 +50,13 @@ def _held(world: World, name: str, owner: Owner, now: Now) -> Iterator[Step]:
     yield f"{name} cannot handle {owner.entry} and buries it: {reply.word}", RARE, w
     if not world.keeps("no_byte_before_begin"):
         w = now()
-        w.owners[name] = Owner(phase="may", entry=owner.entry, nonce=w.fresh("n"), mode="send")
+        w.owners[name] = Owner(phase="may", entry=owner.entry, nonce=_nonce(w, owner), mode="send")
         yield f"{name} goes on to send before it begins", HELP, w
+
+
+def _nonce(w: World, owner: Owner) -> str:
+    """Return a new one, that tells the lane."""
+    return w.fresh("m" if owner.entry[0] == "f" else "n")
 
 
 def _begin(world: World, name: str, owner: Owner, now: Now) -> Iterator[Step]:
@@ -82,7 +88,7 @@ def _call_begin(w: World, name: str, owner: Owner, *, silent: bool) -> Reply:
     """Let the server handle begin, and look whether it gave up what is in good hands."""
     before = w.record and (w.record.nonce, w.record.state, w.record.lease_until, w.record.mode)
     w.server.silent = (FORMER, *([n for n in OWNERS if n != name] if silent else []))
-    reply = w.server.begin(name, owner.entry, owner.nonce)
+    reply = w.server.begin(name, owner.entry, owner.nonce, w.onward())
     if reply.word == "unresolved" and before and before[1] == "active" and before[3] == "send":
         if before[0] == owner.nonce:
             w.wrong = "its own attempt given up, with nothing sent"
@@ -161,9 +167,10 @@ def _unknown(world: World) -> str:
 
 def _ask(world: World, name: str, owner: Owner, now: Now) -> Iterator[Step]:
     answers = []
-    if world.book.paid:
+    book = world.book_of(owner.nonce)
+    if book.paid:
         answers.append(("delivered", "finish:succeeded"))
-    if not world.shows and world.book.refused:
+    if not world.shows and book.refused:
         answers.append(("refused", "finish:failed"))
     elif not world.shows:
         gives_up = owner.mode == "inquire_final" and not world.provider.resend
@@ -178,6 +185,9 @@ def _ask(world: World, name: str, owner: Owner, now: Now) -> Iterator[Step]:
 
 
 def _end(world: World, name: str, owner: Owner, now: Now) -> Iterator[Step]:
+    if world.provider.auto and owner.answer in GOES_ON and not owner.again:
+        yield from _hand_on(world, name, owner, now)
+        return
     what, _, how = owner.answer.partition(":")
     w = write(now)
     reply = (
@@ -201,6 +211,20 @@ def _end(world: World, name: str, owner: Owner, now: Now) -> Iterator[Step]:
         w = now()
         _let_go(w, name)
         yield f"{name} cannot reach the server and forgets: {what} {how}", FAULT, w
+
+
+def _hand_on(world: World, name: str, owner: Owner, now: Now) -> Iterator[Step]:
+    """After a no of its own, another lane may have it; else it ends here as ever."""
+    w = write(now)
+    reply = w.server.hand_on(owner.nonce, w.onward())
+    if reply.word == "moved":
+        w.owners[name] = Owner()
+    else:
+        w.owners[name].again = True
+    yield f"{name} hands on ({owner.nonce}): {reply.word}", HELP, w
+    w = write(now)
+    w.server.hand_on(owner.nonce, w.onward())
+    yield f"{name} hands on ({owner.nonce}): {reply.word}; the reply is lost", RARE, w
 
 
 def _kept(world: World, name: str, owner: Owner, now: Now) -> Iterator[Step]:

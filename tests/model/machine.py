@@ -273,7 +273,7 @@ def _fields(record: Record | None) -> dict[str, str]:
 
 def _as_told(fields: dict[str, str]) -> dict[str, str]:
     """Return the fields of section 4 that are still read; an absent one is empty or 0."""
-    names = msgspec.structs.asdict(Record())
+    names = msgspec.structs.asdict(Record()).keys() - {"lane", "route", "tried"}
     left = {name: value for name in names if (value := fields.get(name, "")) not in ("", "0")}
     gone = ("deliver_before", "first_send_at", "doubt", "quarantine_until")
     if fields.get("state") in FINAL:

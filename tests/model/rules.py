@@ -28,7 +28,10 @@ class Rule(msgspec.Struct, frozen=True):
     @property
     def where(self) -> str:
         """The kind of provider, for people."""
-        return self.caught.kind + (", replicated" if self.caught.replicated else "")
+        more = (", replicated" if self.caught.replicated else "") + (
+            ", two lanes" if self.caught.auto else ""
+        )
+        return self.caught.kind + more
 
 
 NEITHER: Final = Provider("neither")
@@ -36,6 +39,8 @@ INQUIRY: Final = Provider("inquiry", few_faults=True)
 DEDUPES: Final = Provider("dedupes", few_faults=True)
 BOTH: Final = Provider("dedupes+inquiry", few_faults=True, window=4)
 EVERYTHING: Final = Provider("inquiry")
+AUTO: Final = Provider("neither", few_faults=True, auto=True)
+AUTO_INQUIRY: Final = Provider("inquiry", few_faults=True, auto=True)
 REPLICATED: Final = Provider("neither", replicated=True, few_faults=True)
 REPLICATED_NEITHER: Final = Provider("neither", replicated=True)
 
@@ -100,6 +105,10 @@ _TABLE: Final = (
     ("lost_in_hand_comes_back", "5", "what is lost in a living process is taken back", NEITHER),
     ("only_the_empty_are_forgotten", "5", "a consumer goes once nothing is pending", NEITHER),
     ("trim_keeps_pending", "5", "trim keeps what is pending or unread", NEITHER),
+    # from lane to lane
+    ("doubt_never_moves", "5a", "what was ever in doubt stays on its lane", AUTO_INQUIRY),
+    ("moved_is_acknowledged", "5a", "moving acknowledges the old entry", AUTO),
+    ("moved_is_carried", "5a", "and writes the new one, in one step", AUTO),
     # the dispatcher
     ("not_sent_is_no_byte_written", "9", "not sent: no byte was given to the kernel", NEITHER),
     ("broken_task_is_unknown", "9", "a task that breaks off parks `unknown`", NEITHER),
@@ -142,6 +151,8 @@ WORLDS: Final = {
     "dedupes+inquiry, refusals cover, no resend": Provider(
         "dedupes+inquiry", covers=True, resend=False, few_faults=True, window=4
     ),
+    "neither, two lanes": AUTO,
+    "inquiry, two lanes": AUTO_INQUIRY,
     "neither, replicated": Provider("neither", replicated=True, few_faults=True),
 }
 """The worlds in which nothing may be found with all rules on."""

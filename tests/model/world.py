@@ -38,6 +38,8 @@ class Provider(msgspec.Struct, frozen=True):
     window: int = 5
     """For so long after it paid a provider that dedupes knows the reference again."""
     few_faults: bool = False
+    auto: bool = False
+    """Two of the kind: a topup that both may have, and an operator who holds the first lane."""
     unbounded_pause: bool = False
     """A snapshot of the virtual machine: no timer goes on while a process is stopped."""
 
@@ -85,6 +87,8 @@ class World:
         self.wire: list[tuple[str, int]] = []
         """(nonce, arrives until) of each request that is under way."""
         self.book = Book()
+        self.other = Book()
+        """That of the second provider."""
         self.operator = ""
         """What the operator was told: '', paid, early_no or late_no."""
         self.listed = False
@@ -106,7 +110,7 @@ class World:
         """Return the world after one topup was accepted; before it, where replicas matter."""
         world = cls(provider, off)
         if not provider.replicated:
-            world.server.accept("e1", FUTURE)
+            world.server.accept("e1", FUTURE, route="2" if provider.auto else "")
         return world
 
     @property
@@ -124,9 +128,34 @@ class World:
         return self.server.record
 
     @property
+    def second(self) -> bool:
+        """The second lane has the topup."""
+        return self.record is not None and self.record.lane == "2"
+
+    def book_of(self, nonce: str) -> Book:
+        """Return the book of the provider that an attempt is sent to."""
+        return self.other if nonce[:1] == "m" else self.book
+
+    def note(self, nonce: str, book: Book) -> None:
+        """Set it."""
+        if nonce[:1] == "m":
+            self.other = book
+        else:
+            self.book = book
+
+    @property
     def shows(self) -> bool:
         """The provider has paid and says so to whoever asks."""
-        return bool(self.book.paid) and self.server.now >= self.book.paid_at + VISIBLE_AFTER
+        book = self.other if self.second else self.book
+        return bool(book.paid) and self.server.now >= book.paid_at + VISIBLE_AFTER
+
+    def fresh_entry(self) -> str:
+        """Return a new entry of the lane that has it."""
+        return self.fresh("f" if self.second else "e")
+
+    def onward(self) -> str:
+        """Return a new entry of the other lane."""
+        return self.fresh("e" if self.second else "f")
 
     def fresh(self, letter: str) -> str:
         """Return a name that nothing has."""
@@ -174,6 +203,8 @@ class World:
                 self.failed_over,
                 self.ledger,
                 self.heard,
+                self.server.held,
+                msgspec.structs.astuple(self.other),
             ),
             self.replica,
         )
@@ -189,7 +220,8 @@ class World:
         world.wire = list(wire)
         world.book = Book(*book)
         world.operator, world.listed, world.promised, *rest = rest
-        world.failed_over, world.ledger, world.heard = rest
+        world.failed_over, world.ledger, world.heard, world.server.held, other = rest
+        world.other = Book(*other)
         return world
 
     def _shift(self, by: int) -> None:
@@ -215,7 +247,8 @@ class World:
             owner.stall_until = max(owner.stall_until - by, 0) if owner.phase == "looked" else 0
         self.wire = [(nonce, max(until - by, 0)) for nonce, until in self.wire]
         remembered = self.provider.window if "dedupes" in self.provider.kind else VISIBLE_AFTER
-        self.book.paid_at = max(self.book.paid_at - by, -remembered) if self.book.paid else 0
+        for book in (self.book, self.other):
+            book.paid_at = max(book.paid_at - by, -remembered) if book.paid else 0
 
     # -- what must always hold -------------------------------------------------------------------
 
@@ -224,12 +257,13 @@ class World:
         if self.wrong:
             return self.wrong
         told = self.server.told[-1] if self.server.told else ""
-        if self.book.paid > 1:
+        paid = self.book.paid + self.other.paid
+        if paid > 1:
             return "paid twice"
         for said in (told, self.ledger):
-            if said == "failed" and self.book.paid:
+            if said == "failed" and paid:
                 return "told failed, and paid"
-            if said == "succeeded" and not self.book.paid:
+            if said == "succeeded" and not paid:
                 return "told succeeded, and not paid"
         if self.heard and told != "succeeded":
             return "delivered was heard, and forgotten"
@@ -246,7 +280,8 @@ class World:
         if record.state in CLOSED:
             return ""
         on_lane = bool(record.entry) and record.entry in self.server.entries
-        if set(self.server.entries) - {record.entry} and not self.failed_over:
+        others = {entry for entry in self.server.entries if entry[0] != "s"} - {record.entry}
+        if others and not self.failed_over:
             return "two carriers"  # a failover may undo a delivery: what stays is turned away
         if on_lane == (self.server.due is not None):
             return "two carriers" if on_lane else "no carrier"
@@ -283,7 +318,7 @@ def canonical(frozen: tuple[Any, ...]) -> tuple[Any, ...]:
     return (
         data,
         tuple((o[0], names[o[1]], names[o[2]], *o[3:]) for o in owners),
-        tuple(sorted((names[n] if n in held else "", until) for n, until in wire)),
+        tuple(sorted((names[n] if n in held else _whose(n), until) for n, until in wire)),
         book,
         rest,
         replica and _named(replica, names, held),
@@ -302,6 +337,11 @@ def _rank(owner: tuple[Any, ...], name: str, data: Any, wire: Any) -> tuple[Any,
     return owner[0], rest, of_record or (), sum(pending), dict(entries).get(entry) == name, sent
 
 
+def _whose(nonce: str) -> str:
+    """Return what still matters of a request that nobody waits for: which provider gets it."""
+    return "m" if nonce[:1] == "m" else ""
+
+
 def _swapped(data: Any, swap: dict[str, str]) -> Any:
     record, entries, due, told = data
     if record is not None:
@@ -314,13 +354,13 @@ def _named(data: Any, names: dict[str, str], held: set[str]) -> Any:
     record, entries, due, told = data
     for entry, _ in entries:
         if entry not in names:
-            names[entry] = f"e{len(names)}"
+            names[entry] = f"{entry[0]}{len(names)}"
     if record is not None:
         r = Record(*record)
         r.attempt = 0
         r.seq = 0
         if r.entry and r.entry not in names:
-            names[r.entry] = f"e{len(names)}"
+            names[r.entry] = f"{r.entry[0]}{len(names)}"
         r.entry = names[r.entry]
         is_current = r.state == "active" and r.nonce
         r.nonce = (names[r.nonce] if r.nonce in held else "n0") if is_current else ""

@@ -15,12 +15,13 @@ class Delivered(msgspec.Struct, frozen=True, tag=True):
 class Refused(msgspec.Struct, frozen=True, tag=True):
     """The provider says a definite no, in its own words.
 
+    `number`: as final, and no other provider can do better: the number is none, or barred.
     `hold`: our account with the provider is the problem; the topup is as good as any other.
     """
 
     reason: str
     code: str
-    kind: Literal["final", "retry", "hold"]
+    kind: Literal["final", "number", "retry", "hold"]
     raw: str
 
 

@@ -10,6 +10,7 @@ from shared.bus.messages import (
     Acceptance,
     Accepted,
     Begun,
+    Handing,
     ItemFailed,
     Outcome,
     Parking,
@@ -19,7 +20,7 @@ from shared.bus.messages import (
 from shared.bus.reader import Entry, GroupReader
 from shared.bus.records import LaneState, Record
 from shared.bus.topups import Topups
-from shared.contracts.events import TopupRequested, encode
+from shared.contracts.events import TopupRequested, encode, route_in
 from shared.contracts.states import State
 from shared.contracts.streams import DISPATCHER_GROUP
 from shared.runtime.redis import Client
@@ -65,11 +66,12 @@ def terms(kind: str, *, covers: bool = False, breaker: int = 0) -> Terms:
 class Bench:
     """Partition 0 of one, one lane, several owners; the kind of provider is set by the test."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, lane: str = LANE) -> None:
         self.client = client
+        self.lane_name = lane
         self.topups = Topups(client, partitions=1, window_ms=WINDOW_MS)
         self.keys = self.topups.keys[0]
-        self.stream = self.keys.requests(LANE)
+        self.stream = self.keys.requests(lane)
         self.kind = "neither"
         self.covers = False
         self.breaker = 0
@@ -82,14 +84,21 @@ class Bench:
     # -- steps -------------------------------------------------------------------------------
 
     async def accept(
-        self, *ids: str, key: str = "", fingerprint: str = "print", body: bytes = BODY
+        self,
+        *ids: str,
+        key: str = "",
+        fingerprint: str = "print",
+        body: bytes = BODY,
+        route: tuple[str, ...] = (),
     ) -> list[Accepted | ItemFailed]:
         """Accept all of them in one batch."""
         items = [
-            Acceptance(id=topup_id, fingerprint=fingerprint, key_hash=key, body=body)
+            Acceptance(id=topup_id, fingerprint=fingerprint, key_hash=key, body=body, route=route)
             for topup_id in ids
         ]
-        return await self.topups.accept(0, LANE, items, deliver_before_ms=DELIVER_BEFORE_MS)
+        return await self.topups.accept(
+            0, self.lane_name, items, deliver_before_ms=DELIVER_BEFORE_MS
+        )
 
     async def deliver(self, owner: str) -> dict[str, Entry]:
         """Read all that is new as this owner; return it by topup."""
@@ -103,8 +112,9 @@ class Bench:
         """Begin an attempt, by default from the entry that the record names."""
         if entry is None:
             entry = (await self.record(topup_id)).get("entry", "")
-        work = Work(id=topup_id, entry=entry, key_hash=key, nonce=nonce)
-        (begun,) = await self.topups.begin(0, LANE, [work], owner=owner, terms=self.terms)
+        route = route_in((await self.record(topup_id)).get("body", "").encode())
+        work = Work(id=topup_id, entry=entry, key_hash=key, nonce=nonce, route=route)
+        (begun,) = await self.topups.begin(0, self.lane_name, [work], owner=owner, terms=self.terms)
         assert isinstance(begun, Begun), begun
         return begun
 
@@ -122,7 +132,7 @@ class Bench:
             id=topup_id, key_hash=key, nonce=nonce, to=to, reason=reason,
             provider_reference="ref", evidence=b"evidence",
         )  # fmt: skip
-        (reply,) = await self.topups.finish(0, LANE, [outcome], terms=self.terms)
+        (reply,) = await self.topups.finish(0, self.lane_name, [outcome], terms=self.terms)
         assert not isinstance(reply, ItemFailed), reply
         return reply
 
@@ -141,7 +151,19 @@ class Bench:
             id=topup_id, key_hash="", nonce=nonce, delay_ms=delay_ms, why=why, reason=reason,
             said=said,
         )  # fmt: skip
-        (reply,) = await self.topups.park(0, LANE, [parking], terms=self.terms)
+        (reply,) = await self.topups.park(0, self.lane_name, [parking], terms=self.terms)
+        assert not isinstance(reply, ItemFailed), reply
+        return reply
+
+    async def hand_on(
+        self, topup_id: str, nonce: str, why: str, *, reason: str = "reason"
+    ) -> tuple[str, str]:
+        """End an attempt for another lane of its route."""
+        handing = Handing(
+            id=topup_id, key_hash="", nonce=nonce, why=why, reason=reason, said=b"",
+            route=route_in((await self.record(topup_id)).get("body", "").encode()),
+        )  # fmt: skip
+        (reply,) = await self.topups.hand_on(0, self.lane_name, [handing], terms=self.terms)
         assert not isinstance(reply, ItemFailed), reply
         return reply
 
@@ -160,7 +182,13 @@ class Bench:
         if entry is None:
             entry = (await self.record(topup_id)).get("entry", "")
         return await self.topups.bury(
-            0, LANE, topup_id=topup_id, key_hash="", entry=entry, reason="why", payload=b"bytes"
+            0,
+            self.lane_name,
+            topup_id=topup_id,
+            key_hash="",
+            entry=entry,
+            reason="why",
+            payload=b"bytes",
         )
 
     async def resolve(self, topup_id: str, to: State, *, asked_at_ms: int) -> tuple[str, str]:
@@ -224,7 +252,7 @@ class Bench:
 
     async def lane(self) -> LaneState:
         """Return the lane's state."""
-        return (await self.topups.lanes(0)).get(LANE, LaneState())
+        return (await self.topups.lanes(0)).get(self.lane_name, LaneState())
 
     async def snapshot(self) -> Snapshot:
         """Return all that is stored."""
@@ -235,8 +263,10 @@ class Bench:
         counted: dict[str, int] = {}
         for key in await self.client.keys(f"{self.keys.prefix}record:*"):
             if await self.client.type(key) == b"hash":
-                state = (await self.client.hget(key, "state")).decode()
-                for name in (state, f"{state}:{LANE}"):
+                found = await self.client.hmget(key, "state", "lane", "body")
+                state = found[0].decode()
+                lane = found[1].decode() if route_in(found[2] or b"") else LANE
+                for name in (state, f"{state}:{lane}"):
                     counted[name] = counted.get(name, 0) + 1
         counters = await self.topups.counters(0)
         states = {name: n for name, n in counters.items() if n and name.split(":")[0] in set(State)}
@@ -255,4 +285,4 @@ async def until(look: Callable[[], Awaitable[bool]]) -> None:
 
 async def write_lane(bench: Bench, **fields: Any) -> None:
     """Put the lane into a state by hand."""
-    await bench.client.hset(bench.keys.lanes, LANE, msgspec.json.encode(fields))
+    await bench.client.hset(bench.keys.lanes, bench.lane_name, msgspec.json.encode(fields))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared.bus.carried import Carried
 from shared.bus.messages import Begun
 from shared.contracts.states import State
 from tests.integration.bus.bench import (
@@ -186,8 +187,8 @@ async def test_waking_twice_makes_one_entry(bench: Bench) -> None:
     """Every dispatcher wakes, on a timer of its own."""
     await bench.start("t1", "a", "n1")
     await bench.park("t1", "n1", "no")
-    assert await bench.topups._each("wake", 0, LANE, [("t1", "")]) == ["woken"]
-    assert await bench.topups._each("wake", 0, LANE, [("t1", "")]) == ["no"]
+    assert await bench.topups._each("wake", 0, LANE, [Carried("t1", "", ())]) == ["woken"]
+    assert await bench.topups._each("wake", 0, LANE, [Carried("t1", "", ())]) == ["no"]
     assert await bench.client.xlen(bench.stream) == 2
 
 
@@ -202,7 +203,7 @@ async def test_only_what_waits_is_woken(bench: Bench, state: str) -> None:
     if state == "succeeded":
         await bench.finish("t1", "n1", State.SUCCEEDED)
     await bench.client.zadd(bench.keys.waiting, {"t1": 1})
-    assert await bench.topups._each("wake", 0, LANE, [("t1", "")]) == ["no"]
+    assert await bench.topups._each("wake", 0, LANE, [Carried("t1", "", ())]) == ["no"]
 
 
 async def test_what_waits_behind_a_held_lane_is_looked_at_again_later(bench: Bench) -> None:
@@ -308,7 +309,9 @@ async def test_an_attempt_under_way_never_expires(bench: Bench) -> None:
     """It may be paying right now."""
     await bench.start("t1", "a", "n1")
     await bench.pass_time(DELIVER_BEFORE_MS + 1)
-    assert await bench.topups._each("expire", 0, LANE, [("t1", ""), ("ghost", "")]) == [
+    assert await bench.topups._each(
+        "expire", 0, LANE, [Carried("t1", "", ()), Carried("ghost", "", ())]
+    ) == [
         "open",
         "closed",
     ]

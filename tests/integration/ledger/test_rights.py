@@ -16,10 +16,10 @@ pytestmark = pytest.mark.integration
 
 BOOKS = ["topups", "outcomes", "postings", "set_aside"]
 REQUESTED = [
-    "topup_id", "customer_id", "phone", "country", "amount_minor", "currency", "provider",
-    "product", "reference", "metadata", "accepted_at", "digest",
+    "topup_id", "customer_id", "phone", "country", "amount_minor", "currency", "product",
+    "reference", "metadata", "accepted_at", "digest", "route",
 ]  # fmt: skip
-SETTLED = ["provider_reference", "reason", "seq", "settled_at", "status"]
+SETTLED = ["provider", "provider_reference", "reason", "seq", "settled_at", "status"]
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,12 @@ async def test_what_was_asked_for_stays(ledger_url: str, service_url: str, colum
     change = f"UPDATE topups SET {column} = {column}"
     assert "append-only" in await refused(ledger_url, change)
     assert "permission denied" in await refused(service_url, change)
+
+
+async def test_whom_the_merchant_chose_stays(ledger_url: str, service_url: str) -> None:
+    """Only a topup of AUTO takes the provider that its outcome names."""
+    for url in (ledger_url, service_url):
+        assert "append-only" in await refused(url, "UPDATE topups SET provider = 'OTHER', seq = 9")
 
 
 async def test_a_topup_never_goes_back(ledger_url: str, service_url: str) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from services.gateway.refusals import InvalidJson
 from services.gateway.rules import Order, idempotency_key, read_order
+from shared.contracts.catalogue import OFFERS
 from shared.contracts.errors import InvalidAmount, InvalidPhone, InvalidRequest, UnknownProvider
 
 PLAIN = {"phone": "5566374683", "amount": 10, "provider": "LATCOM"}
@@ -229,6 +230,7 @@ class TestOrders:
             "product": "XOOM_10_MXN",
             "reference": "k-1",
             "metadata": {"till": 4},
+            "route": None,
         }
 
     @pytest.mark.parametrize(
@@ -285,3 +287,36 @@ class TestOrders:
         assert order("a").fingerprint == order("b", metadata={"x": 1}).fingerprint
         assert order().fingerprint != order(amount=20).fingerprint
         assert order().fingerprint != order(phone="5566374684").fingerprint
+
+
+class TestAuto:
+    """The provider is ours to choose, and the same is asked for whatever we choose."""
+
+    def test_all_that_sell_it_are_its_route(self) -> None:
+        """By their product at this amount; what is asked for names none."""
+        read = order(provider="AUTO", amount=10)
+        assert read.request.provider == "AUTO"
+        assert read.request.product == ""
+        assert read.request.route is not None
+        assert read.request.route["LATCOM"] == "XOOM_10_MXN"
+
+    def test_a_wanted_product_narrows_the_route(self) -> None:
+        """It is part of what is asked for."""
+        read = order(provider="AUTO", amount=10, product="XOOM_10_MXN")
+        assert read.request.route == {"LATCOM": "XOOM_10_MXN"}
+        assert read.request.product == "XOOM_10_MXN"
+        assert read.fingerprint != order(provider="AUTO", amount=10).fingerprint
+
+    def test_the_order_of_providers_is_not_asked_for(self) -> None:
+        """A repeat is known again after the operator has changed it."""
+        body = json.dumps({**PLAIN, "provider": "AUTO"}).encode()
+        prints = {
+            read_order(body, customer_id="C", key_header=None, providers=given).fingerprint
+            for given in (tuple(OFFERS), tuple(reversed(OFFERS)))
+        }
+        assert len(prints) == 1
+
+    def test_what_nobody_sells_is_told_by_who_comes_nearest(self) -> None:
+        """With the amounts that would do."""
+        with pytest.raises(InvalidAmount, match="it sells"):
+            order(provider="AUTO", amount="10.50")
