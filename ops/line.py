@@ -6,7 +6,7 @@ from typing import Final
 from ops.errors import CommandFailed
 
 WORD_CHARACTERS_MAX: Final = 512
-_EXAMPLE: Final = "for example: topup show 0195f2c4-7a1e-7c3b-9a50-2f6d1c0b8e11"
+_EXAMPLE: Final = "for example: topup explain 0195f2c4-7a1e-7c3b-9a50-2f6d1c0b8e11"
 
 
 def check_words(words: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 from uuid_utils import uuid7
 
 from services.gateway.admin import Admin
+from services.gateway.answers import ServedBehind
 from services.gateway.backlog import Backlog
 from services.gateway.bus import Bus
 from services.gateway.dead import DeadRoutes
@@ -24,6 +25,7 @@ from services.gateway.rest import health_call, rest_app
 from services.gateway.room import Room
 from services.gateway.routing import Routing
 from services.gateway.settings import GatewaySettings
+from services.gateway.stories import Stories, StoryRoutes
 from services.gateway.topups import TopupRoutes
 from services.gateway.uses import Uses
 from services.gateway.waiting import Waiting
@@ -165,11 +167,17 @@ class Gateway:
             crash=crash_points(settings.crash_at, environment=settings.environment),
             limit_default=settings.rate_limit_per_minute,
         )
+        lists = ListRoutes(keyring=self._keyring, ledger=self._ledger, room=room, clock=clock)
+        served = [*topups.served(), *lists.served()]
+        behind = self._behind(settings, clock)
+        pages = docs_calls([*(one.call for one in served), *(one.call for one in behind)])
+        return Door(served, rest_app([*behind, *pages]), clock)
+
+    def _behind(self, settings: GatewaySettings, clock: Clock) -> list[ServedBehind]:
+        """Return the calls that are not hot."""
         figures = Figures(self._client, self._topups, self._ledger, clock)
         admin = Admin(figures, admin_key=settings.admin_key)
         lanes = LaneRoutes(self._client, self._topups, clock, admit=admin.admit)
-        lists = ListRoutes(keyring=self._keyring, ledger=self._ledger, room=room, clock=clock)
-        served = [*topups.served(), *lists.served()]
         dead = DeadRoutes(
             self._client,
             self._topups,
@@ -177,9 +185,10 @@ class Gateway:
             admit=admin.admit,
             deliver_before_ms=settings.deliver_before_ms,
         )
-        behind = [*admin.served(), *lanes.served(), *dead.served(), health_call(self.health)]
-        pages = docs_calls([*(one.call for one in served), *(one.call for one in behind)])
-        return Door(served, rest_app([*behind, *pages]), clock)
+        stories = Stories(self._client, self._topups, self._ledger, clock)
+        told = StoryRoutes(stories, admit=admin.admit)
+        parts = (admin, lanes, dead, told)
+        return [*(one for part in parts for one in part.served()), health_call(self.health)]
 
     async def _check_keys(self) -> Condition:
         age_s = self._keyring.age_s

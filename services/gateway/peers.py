@@ -26,6 +26,7 @@ from shared.contracts.peers import (
     TopupRow,
     Totals,
 )
+from shared.contracts.stories import DOSSIER_PATH, FIND_PATH, Dossier, Found, Sought
 
 CONNECT_S_MAX: Final = 0.5
 LIMIT_S_MAX: Final = 1.0
@@ -147,6 +148,15 @@ class Ledger(_Peer):
         """Return the customer's topup as it is booked; None if it has no such one."""
         path = TOPUP_PATH.format(topup_id=topup_id)
         return await self._ask("GET", path, TopupRow, query={"customer_id": customer_id})
+
+    async def dossier(self, topup_id: str) -> Dossier | None:
+        """Return all that the books hold of a topup; None where they do not know it."""
+        return await self._ask("GET", DOSSIER_PATH.format(topup_id=topup_id), Dossier)
+
+    async def find(self, sought: Sought) -> Found:
+        """Return the newest topups of any customer that fit."""
+        query = msgspec.to_builtins(sought)
+        return _present(await self._ask("GET", FIND_PATH, Found, query=query), FIND_PATH)
 
     async def topups(self, query: TopupQuery) -> TopupPage:
         """Return a page of a customer's topups."""

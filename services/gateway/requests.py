@@ -25,6 +25,8 @@ _WANTED: Final = frozenset(
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:+/=-]{1,128}")
 TOPUP_ID_PATTERN: Final = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _TOPUP_ID: Final = re.compile(TOPUP_ID_PATTERN)
+ADMIN: Final = "admin"
+"""No merchant has this name: what is below it is asked with another key."""
 _LENGTH_WITH_ID: Final = 5  # the path begins with a slash, so its first part is empty
 _LENGTHS: Final = (_LENGTH_WITH_ID - 1, _LENGTH_WITH_ID)
 
@@ -60,7 +62,7 @@ class Shapes:
     def ask(self, scope: Scope, receive: Receive) -> Asked | None:
         """Return the request if its path is one of ours; the method is not looked at."""
         parts = scope["path"].split("/")
-        if len(parts) not in _LENGTHS or parts[1] != "api":
+        if len(parts) not in _LENGTHS or parts[1] != "api" or parts[2] == ADMIN:
             return None
         call = self._calls.get((len(parts), parts[3]))
         topup_id = parts[4] if len(parts) == _LENGTH_WITH_ID else None

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from services.gateway.admin_calls import HEALTH
 from services.gateway.answers import ServedBehind
 from services.gateway.refusals import MethodNotAllowed, NotFound, Refusal
+from shared.contracts.errors import InvalidRequest
 from shared.web.health import Health, health_response
 from shared.web.problems import render
 
@@ -23,6 +24,7 @@ def rest_app(served: Sequence[ServedBehind]) -> Starlette:
         routes=[Route(one.call.path, one.answer, methods=[one.call.method]) for one in served],
         exception_handlers={
             Refusal: _refused,
+            InvalidRequest: _refused,
             HTTPException: _no_such_route,
             Exception: _broke,
         },
@@ -46,12 +48,13 @@ def json_response(status: int, body: Any) -> Response:  # noqa: ANN401 - any JSO
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)
+    assert isinstance(error, Refusal | InvalidRequest), "registered for these"
+    refusal = error if isinstance(error, Refusal) else Refusal("")
     accept = request.headers.get("accept", "")
-    status, headers, body = render(error.code, str(error), accept=accept, members=error.members)
+    status, headers, body = render(error.code, str(error), accept=accept, members=refusal.members)
     response = Response(body, status)
     response.raw_headers.extend(headers)
-    response.headers.update(error.headers)
+    response.headers.update(refusal.headers)
     return response
 
 

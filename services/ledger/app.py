@@ -83,7 +83,7 @@ class Ledger:
         self._background: list[asyncio.Task[None]] = []
         past = Past(self._database, clock, timezone=settings.timezone)
         lists = Lists(past, self._topups)
-        app = query_app(past, lists, Keys(Changes(self._database, self._client)))
+        app = query_app(past, lists, Keys(Changes(self._database, self._client)), self._database)
         drain_s = settings.drain_timeout_ms / 1_000
         self.listeners = [Listener(app, host=settings.host, port=settings.port, drain_s=drain_s)]
         self.health = self._health(instance, clock)

@@ -1,5 +1,6 @@
-"""All that the books hold of one topup, for people: its row, its outcomes, its postings."""
+"""Finds topups of any customer, and tells all that the books hold of one."""
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -7,41 +8,29 @@ from psycopg.rows import dict_row
 
 from services.ledger.database import Connection, Database
 from services.ledger.queries import queries
-from shared.contracts.events import Evidence
+from services.ledger.store import PAGE_S_MAX
 from shared.contracts.peers import TopupRow
+from shared.contracts.stories import (
+    FOUND_MAX,
+    BookedOutcome,
+    BookedPosting,
+    Dossier,
+    Found,
+    Sought,
+)
+from shared.contracts.tries import decode_tries
 
 
-class OutcomeRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of it, with what that rests on; times are milliseconds since the epoch."""
+async def find(database: Database, sought: Sought) -> Found:
+    """Return the newest topups that fit.
 
-    seq: int
-    state: str
-    reason: str | None
-    provider_reference: str | None
-    evidence: Evidence | None
-    entry: str
-    settled_at_ms: int
-    booked_at_ms: int
-
-
-class PostingRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One line: the amount has moved between two accounts."""
-
-    seq: int
-    line: int
-    debit: str
-    credit: str
-    currency: str
-    amount_minor: int
-
-
-class Dossier(msgspec.Struct, frozen=True, kw_only=True):
-    """One topup in the books."""
-
-    topup: TopupRow
-    outcomes: list[OutcomeRow]
-    postings: list[PostingRow]
-    set_aside: int  # entries that contradict these
+    Raises:
+        psycopg.Error, TimeoutError: the books cannot be read, or not in time.
+    """
+    arguments = {**msgspec.structs.asdict(sought), "limit": FOUND_MAX + 1}
+    async with asyncio.timeout(PAGE_S_MAX), database.connection() as connection:
+        rows = msgspec.convert(await _ask(connection, "find", arguments), list[TopupRow])
+    return Found(rows[:FOUND_MAX], len(rows) > FOUND_MAX)
 
 
 async def dossier(database: Database, topup_id: str) -> Dossier | None:
@@ -52,22 +41,31 @@ async def dossier(database: Database, topup_id: str) -> Dossier | None:
     """
     async with database.connection() as connection, connection.transaction():
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        rows = await _ask(connection, "whole_topup", topup_id)
-        if not rows:
-            return None
-        return Dossier(
-            topup=msgspec.convert(rows[0], TopupRow),
-            outcomes=msgspec.convert(
-                await _ask(connection, "outcomes_of", topup_id), list[OutcomeRow]
-            ),
-            postings=msgspec.convert(
-                await _ask(connection, "postings_of", topup_id), list[PostingRow]
-            ),
-            set_aside=(await _ask(connection, "set_aside_of", topup_id))[0]["entries"],
-        )
+        return await dossier_on(connection, topup_id)
 
 
-async def _ask(connection: Connection, query: str, topup_id: str) -> list[dict[str, Any]]:
+async def dossier_on(connection: Connection, topup_id: str) -> Dossier | None:
+    """Return the same, within the transaction that the caller has begun."""
+    asked = {"topup_id": topup_id}
+    rows = await _ask(connection, "whole_topup", asked)
+    if not rows:
+        return None
+    return Dossier(
+        topup=msgspec.convert(rows[0], TopupRow),
+        outcomes=[_outcome(row) for row in await _ask(connection, "outcomes_of", asked)],
+        postings=msgspec.convert(await _ask(connection, "postings_of", asked), list[BookedPosting]),
+        set_aside=(await _ask(connection, "set_aside_of", asked))[0]["entries"],
+    )
+
+
+def _outcome(row: dict[str, Any]) -> BookedOutcome:
+    tried = decode_tries((row["tried"] or "").encode())
+    return msgspec.convert(row | {"tried": msgspec.to_builtins(tried)}, BookedOutcome)
+
+
+async def _ask(
+    connection: Connection, query: str, arguments: dict[str, Any]
+) -> list[dict[str, Any]]:
     cursor = connection.cursor(row_factory=dict_row)
-    await cursor.execute(queries()[query], {"topup_id": topup_id})
+    await cursor.execute(queries()[query], arguments, prepare=False)
     return await cursor.fetchall()

@@ -174,6 +174,31 @@ WHERE customer_id = %(customer_id)s
 ORDER BY topups.accepted_at DESC, topups.topup_id DESC
 LIMIT %(limit)s;
 
+-- find: the newest topups of any customer by id, reference, provider's reference or phone.
+--   Plan it for its arguments (prepare=False): only then do the nulls go.
+WITH ids AS (
+    SELECT topup_id FROM topups WHERE topup_id = %(topup_id)s::uuid
+    UNION
+    SELECT topup_id FROM topups WHERE reference = %(reference)s::text
+    UNION
+    SELECT topup_id FROM topups WHERE provider_reference = %(reference)s::text
+    UNION
+    SELECT newest.topup_id
+    FROM customers CROSS JOIN LATERAL (
+        SELECT topup_id FROM topups
+        WHERE topups.customer_id = customers.customer_id AND phone = %(phone)s::text
+        ORDER BY accepted_at DESC, topup_id DESC LIMIT %(limit)s
+    ) AS newest
+    WHERE %(phone)s::text IS NOT NULL
+)
+SELECT topup_id::text, customer_id, phone, country, amount_minor, currency, provider, product,
+       status, reason, provider_reference, reference, metadata,
+       (extract(epoch FROM accepted_at) * 1000)::bigint AS accepted_at_ms,
+       (extract(epoch FROM settled_at) * 1000)::bigint AS settled_at_ms
+FROM topups JOIN ids USING (topup_id)
+ORDER BY topups.accepted_at DESC, topups.topup_id DESC
+LIMIT %(limit)s;
+
 -- totals: by kind and currency, of all time and since a moment.
 SELECT kind, currency,
        sum(transactions) FILTER (WHERE quarter = 'epoch')::bigint AS transactions,
@@ -200,7 +225,7 @@ FROM topups
 WHERE topup_id = %(topup_id)s::uuid;
 
 -- outcomes_of: what became of one topup, in order.
-SELECT seq, state, reason, provider_reference, evidence, entry,
+SELECT seq, state, reason, provider_reference, evidence, tried, entry,
        (extract(epoch FROM settled_at) * 1000)::bigint AS settled_at_ms,
        (extract(epoch FROM booked_at) * 1000)::bigint AS booked_at_ms
 FROM outcomes WHERE topup_id = %(topup_id)s::uuid ORDER BY seq;

@@ -1,6 +1,7 @@
-"""Where one topup is in Redis: its record, and the one thing that carries it on."""
+"""Where one topup is in Redis: its record, what carries it on, and copies put before people."""
 
 from itertools import chain
+from typing import Final
 
 import msgspec
 
@@ -8,6 +9,9 @@ from shared.bus.records import Record, read_record
 from shared.bus.topups import Topups
 from shared.contracts.streams import DISPATCHER_GROUP
 from shared.runtime.redis import Client
+
+DEAD_READ_MAX: Final = 1_000
+"""Of the newest copies: who looks for older ones has `topup dead list`."""
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +30,33 @@ class Whereabouts(msgspec.Struct, frozen=True, kw_only=True):
     entry_exists: bool = False
     delivery: Delivery | None = None
     due_ms: int | None = None
+    now_ms: int  # by the server's clock
+
+
+class Copy(msgspec.Struct, frozen=True, kw_only=True):
+    """What was put before people, and why."""
+
+    at_ms: int
+    entry: str  # of the copy
+    reason: str
+
+
+async def copies(
+    client: Client, topups: Topups, partition: int, topup_id: str, *, since_ms: int
+) -> list[Copy]:
+    """Return the topup's copies among the newest of its partition, oldest first."""
+    rows = await client.xrevrange(
+        topups.keys[partition].dead, "+", f"{since_ms}-0", count=DEAD_READ_MAX
+    )
+    return [
+        Copy(
+            at_ms=int(entry.partition(b"-")[0]),
+            entry=entry.decode(),
+            reason=fields.get(b"reason", b"").decode(errors="replace"),
+        )
+        for entry, fields in reversed(rows)
+        if fields.get(b"id") == topup_id.encode()
+    ]
 
 
 async def find(client: Client, topups: Topups, topup_id: str) -> Whereabouts | None:
@@ -67,4 +98,5 @@ async def _carried(client: Client, topups: Topups, partition: int, record: Recor
         entry_exists=entry_exists,
         delivery=delivery,
         due_ms=None if due is None else int(due),
+        now_ms=await topups.now_ms(),
     )

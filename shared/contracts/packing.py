@@ -1,7 +1,7 @@
 """Makes evidence small while it lies in memory: deflate, told beforehand what providers say.
 
-A packed text begins with a byte that names the dictionary; no JSON does. `topup show` and the
-ledger read both forms.
+A packed text begins with a byte that names the dictionary; no JSON does. The ledger reads
+both forms.
 """
 
 import zlib

@@ -180,7 +180,7 @@ UNKNOWN = "019a0000-0000-7000-8000-00000000beef"
 @pytest.mark.parametrize(
     "words",
     [
-        ["show", UNKNOWN],
+        ["explain", UNKNOWN],
         ["replay", "--topup", UNKNOWN],
         ["replay", "--customer", "NOBODY_001", "--dry-run"],
         ["export", "--customer", "NOBODY_001"],

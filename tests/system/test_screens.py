@@ -1,4 +1,4 @@
-"""What an operator sees of a running system: status, tail and show, from real commands."""
+"""What an operator sees of a running system: status, tail and explain, from real commands."""
 
 import asyncio
 import itertools
@@ -232,59 +232,96 @@ async def test_tail_ends_with_whoever_reads_it(stack: Stack) -> None:
         assert tail.stderr.read() == ""
 
 
-# -- show ------------------------------------------------------------------------------------
+# -- explain ---------------------------------------------------------------------------------
 
 
-async def test_show_tells_all_of_a_settled_topup(stack: Stack) -> None:
-    """Record, outcome with its masked evidence, postings; for people and for programs."""
-    (topup,) = await sell(stack, "904")
-    await stack.until_settled(1)
+async def told_to_the_end(stack: Stack, topup: str) -> Any:
+    """Return the story once the books have its end."""
 
     async def booked() -> Any:
-        shown = await said(stack, "show", topup)
-        return shown if shown["ledger"] and shown["ledger"]["outcomes"] else None
+        story = await said(stack, "explain", topup)
+        return story if any(one["event"] == "booked" for one in story["timeline"]) else None
 
-    shown = await until(booked)
-    assert (shown["status"], shown["phone"]) == ("unresolved", "+52********04")
-    assert shown["redis"]["attempt"] == 1
-    assert shown["redis"]["quarantine_until"] is not None
-    (outcome,) = shown["ledger"]["outcomes"]
-    assert (outcome["state"], outcome["reason"]) == ("unresolved", "no_answer")
-    assert outcome["evidence"]["by"].startswith("dispatcher-")
-    moves = [(one["debit"], one["credit"], one["amount"]) for one in shown["ledger"]["postings"]]
+    return await until(booked)
+
+
+async def test_explain_tells_a_settled_topup_from_first_to_last(stack: Stack) -> None:
+    """Accepted, sent, settled on masked evidence, booked; for people and for programs."""
+    (topup,) = await sell(stack, "904")
+    await stack.until_settled(1)
+    story = await told_to_the_end(stack, topup)
+    assert (story["status"], story["reason"], story["phone"]) == (
+        "unresolved", "no_answer", "+52********04",
+    )  # fmt: skip
+    events = [one["event"] for one in story["timeline"]]
+    assert events == ["accepted", "first_sent", "unresolved", "booked"]
+    times = [one["at"] for one in story["timeline"]]
+    assert times == sorted(times)
+    evidence = story["timeline"][2]["detail"]
+    assert (evidence["attempt"], evidence["by"].partition("-")[0]) == (1, "dispatcher")
+    assert story["record"]["quarantine_until"] is not None
+    moves = [(one["debit"], one["credit"], one["amount"]) for one in story["postings"]]
     assert moves == [("available", "held", "10.00"), ("held", "limbo", "10.00")]
-    done = await run(stack, "show", topup.upper())
+    done = await run(stack, "explain", topup.upper())
     assert done.returncode == 0
     assert "5566374904" not in done.stdout
-    for words in ("one send may have paid", "held → limbo", "nothing: it is settled"):
+    for words in ("one send may have paid", "held → limbo", "unresolved"):
         assert words in done.stdout
 
 
-async def test_show_works_with_what_one_server_has(stack: Stack) -> None:
-    """Not booked yet, or long forgotten by Redis: the other still tells it."""
+async def test_explain_tells_each_attempt_with_the_providers_words(stack: Stack) -> None:
+    """Refused twice as busy, then paid: three answers, all kept."""
+    (topup,) = await sell(stack, "902")
+    await stack.until_settled(1)
+    story = await told_to_the_end(stack, topup)
+    tries = [one["detail"] for one in story["timeline"] if one["event"] == "attempt"]
+    assert [(one["attempt"], one["mode"], one["answer"]) for one in tries] == [
+        (1, "send", "refused"),
+        (2, "send", "refused"),
+    ]
+    assert all(one["raw"]["status"] == "Fail" and one["elapsed_ms"] >= 0 for one in tries)
+    (paid,) = [one for one in story["timeline"] if one["event"] == "succeeded"]
+    assert paid["detail"]["attempt"] == 3
+
+
+async def test_explain_finds_it_by_what_somebody_has_in_hand(stack: Stack) -> None:
+    """The merchant's reference, the provider's, the phone; of several, a list to choose from."""
+    status, body = await stack.post(phone="5566370117", key="order-of-explain")
+    assert status == 202
+    await stack.until_settled(1)
+    topup = body["topup_id"]
+    story = await told_to_the_end(stack, topup)
+    for which in ("order-of-explain", story["provider_reference"], "+52 55 6637 0117"):
+        assert (await said(stack, "explain", which))["topup_id"] == topup
+    status, again = await stack.post(phone="5566370117")
+    assert status == 202
+    await stack.until_settled(2)
+    await told_to_the_end(stack, again["topup_id"])
+    done = await run(stack, "explain", "5566370117")
+    assert done.returncode == 2
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [again["topup_id"], topup]
+    assert "name one by its id" in done.stderr
+
+
+async def test_explain_works_with_what_one_server_has(stack: Stack) -> None:
+    """No ledger, or long forgotten by Redis: the other still tells it, and what is missing."""
     assert stack.topup("scale", "ledger=0").returncode == 0
     try:
         async with held_lane(stack):
             (topup,) = await sell(stack, "100")
-            waiting = await said(stack, "show", topup)
+            done = await run(stack, "explain", topup, "--json")
     finally:
         assert stack.topup("scale", "ledger=1").returncode == 0
-    assert (waiting["status"], waiting["ledger"]) == ("queued", None)
+    waiting = json.loads(done.stdout)
+    assert (done.returncode, waiting["status"], waiting["postings"]) == (1, "queued", [])
+    assert waiting["timeline"][0]["event"] == "accepted"
+    assert "books" in waiting["unknown"]
     await stack.until_settled(1)
-
-    async def booked() -> Any:
-        shown = await said(stack, "show", topup)
-        return shown["ledger"] and shown["ledger"]["status"] == "succeeded"
-
-    await until(booked)
-    for away, there in (("redis", "ledger"), ("database", "redis")):
-        done = await run(stack, "show", topup, "--json", **AWAY[away])
-        assert done.returncode == 1
-        assert json.loads(done.stdout)[there] is not None
+    await told_to_the_end(stack, topup)
     async with redis_of(stack) as client:
         await client.delete(Topups(client, partitions=1, window_ms=0).keys[0].record(topup))
-    forgotten = await said(stack, "show", topup)
-    assert (forgotten["status"], forgotten["redis"]) == ("succeeded", None)
+    forgotten = await said(stack, "explain", topup)
+    assert (forgotten["status"], forgotten["record"]) == ("succeeded", None)
 
 
 # -- bad input -------------------------------------------------------------------------------
@@ -302,9 +339,9 @@ async def test_show_works_with_what_one_server_has(stack: Stack) -> None:
         (["tail", "--status", "done"], {}, "--status 'done' is not one of queued, succeeded"),
         (["tail", "--provider", "TELCEL"], {}, "--provider 'TELCEL' is not one of LATCOM"),
         (["tail", "--customer", ""], {}, "is empty; for example"),
-        (["show"], {}, "ID"),
-        (["show", "42"], {}, "'42' is not the id of a topup"),
-        (["show", "0195f2c4-7a1e-7c3b-9a50-2f6d1c0b8e11"], {}, "there is no topup 0195f2c4"),
+        (["explain"], {}, "WHAT"),
+        (["explain", "no-such-order"], {}, "there is no topup 'no-such-order'"),
+        (["explain", "0195f2c4-7a1e-7c3b-9a50-2f6d1c0b8e11"], {}, "there is no topup '0195f2c4"),
     ],
 )
 async def test_bad_input_is_one_line_with_an_example(

@@ -1,4 +1,4 @@
-"""What `topup show` tells of a topup in Redis, at each place where it can be."""
+"""What `topup explain` tells of a topup in Redis, at each place where it can be."""
 
 import pytest
 

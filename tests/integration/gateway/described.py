@@ -86,7 +86,8 @@ class Description:
 
     def _call(self, path: str) -> dict[str, Any] | None:
         asked = [unquote(part) for part in path.split("/")]
-        for template, call in self.document["paths"].items():
+        plainest = sorted(self.document["paths"].items(), key=lambda one: one[0].count("{"))
+        for template, call in plainest:  # a path without parameters is meant before one with them
             parts = template.split("/")
             if len(parts) == len(asked) and all(
                 part.startswith("{") or part == given

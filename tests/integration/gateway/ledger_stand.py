@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from shared.contracts.peers import ApiKey, KeySnapshot, KeyUses, KeyUsesNoted, TopupRow, Totals
+from shared.contracts.stories import Found
 
 SECRET = "tk_test_0123456789"
 CUSTOMER = "ENVIADESPENSA_001"
@@ -63,6 +64,8 @@ class LedgerStand:
         app.router.add_get("/keys", self._keys)
         app.router.add_post("/keys/uses", self._uses)
         app.router.add_get("/topups/{topup_id}", self._topup)
+        app.router.add_get("/topups/{topup_id}/dossier", self._nothing)
+        app.router.add_get("/find", self._nobody)
         app.router.add_get("/totals", self._totals)
         app.router.add_get("/topups.csv", self._file)
         self._runner = web.AppRunner(app)
@@ -117,6 +120,12 @@ class LedgerStand:
         finally:
             self.files_open -= 1
         return response
+
+    async def _nothing(self, _request: web.Request) -> web.Response:
+        return web.Response(status=503 if self.silent else 404)
+
+    async def _nobody(self, _request: web.Request) -> web.Response:
+        return self._answer(Found([], has_more=False))
 
     async def _totals(self, _request: web.Request) -> web.Response:
         return self._answer(self.totals)

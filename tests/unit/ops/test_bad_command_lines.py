@@ -22,6 +22,7 @@ FINE: Final[Mapping[str, str]] = {
     "SERVICE": "gateway",
     "COUNTS": "gateway=2",
     "WHICH": "gateway",
+    "WHAT": "order-17",
     "--merchant": "acme",
     "LANE": "LATCOM",
     "LETTER": "0.1795471200123-0",
@@ -70,6 +71,7 @@ WRONG: Final[Mapping[str, Sequence[str]]] = {
     "FILE": _FILES,
     "SERVICE": ("cashier", "gateway;ls", "../gateway"),
     "COUNTS": ("dispatcher", "=2", "gateway=-1", "gateway=²", "gateway=" + "9" * 400, "5=gateway"),
+    "WHAT": ("x" * 256,),
     "WHICH": ("cashier", "../state", "*", "-1"),
 }
 """What a parameter does not take; a new parameter that takes text needs a row here."""
