@@ -22,6 +22,18 @@ def ask(method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:  
     Raises:
         CommandFailed: it was refused (2: what was typed is wrong), or nobody answers (1).
     """
+    return _read(*_asked(method, path, body))
+
+
+def fetch(path: str) -> bytes:
+    """Return the file that is there; raises as `ask`."""
+    status, answer = _asked("GET", path, None)
+    if status != 200:  # noqa: PLR2004 - HTTP OK
+        _read(status, answer)
+    return answer
+
+
+def _asked(method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, bytes]:
     known = {**read_assignments(data_folder(os.environ).demo), **os.environ}
     if not all(known.get(name) for name in _NEEDED):
         raise CommandFailed(
@@ -33,7 +45,7 @@ def ask(method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:  
 
 async def _ask(
     method: str, url: str, known: Mapping[str, str], body: Mapping[str, Any] | None
-) -> Any:  # noqa: ANN401 - any JSON
+) -> tuple[int, bytes]:
     import aiohttp
 
     timeout = aiohttp.ClientTimeout(total=_SECONDS_MAX)
@@ -46,13 +58,12 @@ async def _ask(
                 method, url, data=data, headers=headers, allow_redirects=False
             ) as response,
         ):
-            status, answer = response.status, await response.read()
+            return response.status, await response.read()
     except (aiohttp.ClientError, ValueError, TimeoutError, OSError) as problem:
         raise CommandFailed(
             f"no gateway answers at {url.partition('/api/')[0]}: "
             f"{str(problem) or type(problem).__name__}"
         ) from None
-    return _read(status, answer)
 
 
 def _read(status: int, answer: bytes) -> Any:  # noqa: ANN401 - any JSON

@@ -37,11 +37,12 @@ def doctor() -> int:
 async def _look(environ: Mapping[str, str]) -> list["Finding"]:
     from ops.checks.clocks import check_clocks
     from ops.checks.database import check_database
+    from ops.checks.evidence import check_evidence
     from ops.checks.settings import check_offered, check_settings
     from ops.checks.streams import check_streams
     from shared.runtime.clock import SystemClock
 
-    findings = [*check_settings(environ), *check_offered(environ)]
+    findings = [*check_settings(environ), *check_offered(environ), *check_evidence(environ)]
     findings += [finding async for finding in check_streams(environ)]
     findings += check_database(environ)
     findings += [finding async for finding in check_clocks(environ, SystemClock())]

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import urlencode
 
 from cyclopts import Parameter
@@ -27,25 +27,13 @@ def explain(
             fit, the newest are shown to choose from, with status 2.
         as_json: The same for programs.
     """
-    if len(which) > WHAT_CHARACTERS_MAX:
-        raise CommandFailed(
-            f"WHAT is longer than {WHAT_CHARACTERS_MAX} characters; {_EXAMPLE}", status=2
-        )
     import msgspec
 
-    from ops.screens.story import as_choice, as_text
+    from ops.screens.story import as_text
     from ops.zone import timezone_of
 
     timezone = timezone_of(os.environ)
-    topup_id, matches = found(which)
-    if topup_id is None:
-        shown = msgspec.json.encode(matches).decode() + "\n" if as_json else as_choice(matches)
-        sys.stdout.write(shown)
-        raise CommandFailed(
-            "several topups fit; name one by its id, for example: "
-            f"topup explain {matches['data'][0]['topup_id']}",
-            status=2,
-        )
+    topup_id = chosen(which, as_json=as_json)
     from ops.admin import ask
 
     told = ask("GET", f"/api/admin/topups/{topup_id}/story")
@@ -60,21 +48,33 @@ def explain(
     return 0
 
 
-def found(which: str) -> tuple[str | None, dict[str, Any]]:
-    """Return the id of the one topup that fits, or None and those to choose from.
+def chosen(which: str, *, as_json: bool = False) -> str:
+    """Return the id of the one topup that fits.
 
     Raises:
-        CommandFailed: none fits (status 2), or nobody can be asked.
+        CommandFailed: none fits, or several do, and they are shown (status 2); nobody can be asked.
     """
-    from ops.admin import ask
+    import msgspec
 
+    from ops.admin import ask
+    from ops.screens.story import as_choice
+
+    if len(which) > WHAT_CHARACTERS_MAX:
+        raise CommandFailed(
+            f"WHAT is longer than {WHAT_CHARACTERS_MAX} characters; {_EXAMPLE}", status=2
+        )
     matches = ask("GET", f"/api/admin/topups?{urlencode({'find': which})}")
-    rows = matches["data"]
-    if not rows:
+    ids = [row["topup_id"] for row in matches["data"]]
+    if not ids:
         raise CommandFailed(
             f"there is no topup {which!r}, by id, reference or phone; {_EXAMPLE}", status=2
         )
-    own = [row["topup_id"] for row in rows if row["topup_id"] == which.strip().lower()]
-    if own or len(rows) == 1:
-        return (own or [rows[0]["topup_id"]])[0], matches
-    return None, matches
+    meant = which.strip().lower()
+    if meant in ids or len(ids) == 1:
+        return meant if meant in ids else str(ids[0])
+    shown = msgspec.json.encode(matches).decode() + "\n" if as_json else as_choice(matches)
+    sys.stdout.write(shown)
+    sys.stdout.flush()
+    raise CommandFailed(
+        f"several topups fit; name one by its id, for example: topup explain {ids[0]}", status=2
+    )

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from ops.supervisor.folder import Folder, read_assignments, write_private
+from services.ledger.evidence import draw_signing_key
 from shared.contracts.keys import draw_key, hash_of, shown_of
 
 CUSTOMER_ID: Final = "ENVIADESPENSA_001"
@@ -52,3 +53,10 @@ def demo(folder: Folder, environ: Mapping[str, str], *, url: str) -> Demo:
     if read_assignments(folder.demo) != lines:
         write_private(folder.demo, text)
     return keys
+
+
+def evidence_key(folder: Folder) -> str:
+    """Return the key that this machine's ledger signs evidence with."""
+    if not folder.evidence_key.exists():
+        write_private(folder.evidence_key, draw_signing_key())
+    return folder.evidence_key.read_text()

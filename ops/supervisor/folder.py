@@ -36,6 +36,11 @@ class Folder(Struct, frozen=True):
         return self.root / "demo.env"
 
     @property
+    def evidence_key(self) -> Path:
+        """The private key that evidence is signed with, drawn at the first run."""
+        return self.root / "evidence.pem"
+
+    @property
     def logs(self) -> Path:
         """One file an instance."""
         return self.root / "logs"

@@ -56,7 +56,7 @@ SERVICES: Final = (
         module="services.ledger",
         count=1,
         after=("functions", "migrations"),
-        told=("REDIS_URL", "DATABASE_URL"),
+        told=("REDIS_URL", "DATABASE_URL", "EVIDENCE_KEY"),
         port="shared",
     ),
     Service(

@@ -12,7 +12,7 @@ from ops.connections import setting
 from ops.ports import free_port
 from ops.servers import postgres, valkey
 from ops.servers.server import Server
-from ops.supervisor.demo import Demo
+from ops.supervisor.demo import Demo, evidence_key
 from ops.supervisor.folder import Folder
 from ops.supervisor.plan import HOST, Plan, given
 from services.ledger.logins import LEDGER_ROLE
@@ -38,6 +38,7 @@ def wire(
     ports |= {s.name: public_port for s in plan.services if s.port == "public"}
     variables = {
         "ADMIN_KEY": demo.admin_key,
+        "EVIDENCE_KEY": evidence_key(folder),
         "PROVIDERS_OFFERED": ",".join(set_up(partial(given, environ=environ))),
     }
     if "sandbox" in ports:

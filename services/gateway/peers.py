@@ -26,7 +26,15 @@ from shared.contracts.peers import (
     TopupRow,
     Totals,
 )
-from shared.contracts.stories import DOSSIER_PATH, FIND_PATH, Dossier, Found, Sought
+from shared.contracts.stories import (
+    DOSSIER_PATH,
+    EVIDENCE_PATH,
+    FIND_PATH,
+    Dossier,
+    Found,
+    Packed,
+    Sought,
+)
 
 CONNECT_S_MAX: Final = 0.5
 LIMIT_S_MAX: Final = 1.0
@@ -152,6 +160,10 @@ class Ledger(_Peer):
     async def dossier(self, topup_id: str) -> Dossier | None:
         """Return all that the books hold of a topup; None where they do not know it."""
         return await self._ask("GET", DOSSIER_PATH.format(topup_id=topup_id), Dossier)
+
+    async def evidence(self, topup_id: str) -> Packed | None:
+        """Return a signed file about a topup; None where the books do not know it."""
+        return await self._ask("GET", EVIDENCE_PATH.format(topup_id=topup_id), Packed)
 
     async def find(self, sought: Sought) -> Found:
         """Return the newest topups of any customer that fit."""

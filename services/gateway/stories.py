@@ -11,10 +11,11 @@ from starlette.responses import Response
 from services.gateway.answers import ServedBehind
 from services.gateway.peers import Ledger, PeerSilent
 from services.gateway.phones import e164
-from services.gateway.refusals import NotFound, Unavailable
+from services.gateway.refusals import Forbidden, NotFound, Unavailable
 from services.gateway.requests import TOPUP_ID_PATTERN
 from services.gateway.rest import json_response
 from services.gateway.story_calls import (
+    EVIDENCE,
     FIND,
     FIND_CHARACTERS_MAX,
     STORY,
@@ -82,6 +83,20 @@ class Stories:
         dead = await _or_unknown("dead", self._copies(topup_id, found, booked), unknown)
         return self._told(found, booked, dead or [], unknown)
 
+    async def evidence(self, topup_id: str) -> bytes | None:
+        """Return the signed file; None where it is not booked.
+
+        Raises:
+            Forbidden, Unavailable: the ledger has no key for it; it is silent.
+        """
+        try:
+            packed = await self._ledger.evidence(topup_id)
+        except PeerSilent as error:
+            raise Unavailable("The ledger cannot be asked right now; ask again") from error
+        if packed is not None and packed.content is None:
+            raise Forbidden("Evidence is off: EVIDENCE_KEY is not set for the ledger")
+        return None if packed is None else packed.content
+
     async def _whereabouts(self, topup_id: str) -> Whereabouts | None:
         return await find(self._client, self._topups, topup_id)
 
@@ -139,7 +154,11 @@ class StoryRoutes:
 
     def served(self) -> list[ServedBehind]:
         """Return the calls that are answered here."""
-        return [ServedBehind(FIND, self._find), ServedBehind(STORY, self._story)]
+        return [
+            ServedBehind(FIND, self._find),
+            ServedBehind(STORY, self._story),
+            ServedBehind(EVIDENCE, self._evidence),
+        ]
 
     async def _find(self, request: Request) -> Response:
         self._admit(request)
@@ -153,8 +172,16 @@ class StoryRoutes:
         topup_id = request.path_params["topup_id"]
         told = await self._stories.story(topup_id) if _TOPUP_ID.fullmatch(topup_id) else None
         if told is None:
-            raise NotFound("There is no topup with this id; /api/admin/topups?find=… looks for one")
+            raise _not_found()
         return json_response(200, told)
+
+    async def _evidence(self, request: Request) -> Response:
+        self._admit(request)
+        topup_id = request.path_params["topup_id"]
+        packed = await self._stories.evidence(topup_id) if _TOPUP_ID.fullmatch(topup_id) else None
+        if packed is None:
+            raise _not_found()
+        return Response(packed, media_type="application/zip")
 
 
 def sought_by(text: str) -> Sought:
@@ -195,6 +222,10 @@ async def _or_unknown(
     except (PeerSilent, RedisError, OSError, UnreadableRecord) as problem:
         unknown[witness] = str(problem) or type(problem).__name__
         return None
+
+
+def _not_found() -> NotFound:
+    return NotFound("There is no topup with this id; /api/admin/topups?find=… looks for one")
 
 
 def _unavailable(unknown: dict[str, str]) -> Unavailable:

@@ -124,3 +124,16 @@ STORY: Final = Call(
     answers={200: Answer(about="What is known of it", body=Story)},
     refusals=("not_found", *_REFUSALS),
 )
+EVIDENCE: Final = Call(
+    name="topup_evidence",
+    method="GET",
+    path="/api/admin/topups/{topup_id}/evidence",
+    tag="Admin",
+    about="The evidence of one topup, as a file",
+    detail="A zip that a third party can verify: what is booked, each attempt with the provider's "
+    "masked answers, and a manifest signed with Ed25519. It holds the phone in full.",
+    key="admin",
+    places=(TOPUP_ID,),
+    answers={200: Answer(about="A signed zip", body={"type": "string"}, media="application/zip")},
+    refusals=("not_found", *_REFUSALS),
+)

@@ -9,6 +9,8 @@ import structlog
 from services.ledger.books import Books
 from services.ledger.changes import Changes
 from services.ledger.database import Database, said
+from services.ledger.dossier import Dossiers
+from services.ledger.evidence import Signer
 from services.ledger.http import query_app
 from services.ledger.keys import Keys
 from services.ledger.lists import Lists
@@ -81,9 +83,11 @@ class Ledger:
         )
         self._working: list[asyncio.Task[None]] = []
         self._background: list[asyncio.Task[None]] = []
+        key = settings.evidence_key
+        dossiers = Dossiers(self._database, Signer(key) if key else None, clock)
         past = Past(self._database, clock, timezone=settings.timezone)
         lists = Lists(past, self._topups)
-        app = query_app(past, lists, Keys(Changes(self._database, self._client)), self._database)
+        app = query_app(past, lists, Keys(Changes(self._database, self._client)), dossiers)
         drain_s = settings.drain_timeout_ms / 1_000
         self.listeners = [Listener(app, host=settings.host, port=settings.port, drain_s=drain_s)]
         self.health = self._health(instance, clock)

@@ -7,6 +7,7 @@ import msgspec
 from psycopg.rows import dict_row
 
 from services.ledger.database import Connection, Database
+from services.ledger.evidence import Signer
 from services.ledger.queries import queries
 from services.ledger.store import PAGE_S_MAX
 from shared.contracts.peers import TopupRow
@@ -16,36 +17,53 @@ from shared.contracts.stories import (
     BookedPosting,
     Dossier,
     Found,
+    Packed,
     Sought,
 )
 from shared.contracts.tries import decode_tries
+from shared.runtime.clock import Clock
 
 
-async def find(database: Database, sought: Sought) -> Found:
-    """Return the newest topups that fit.
+class Dossiers:
+    """What is asked about single topups; `packed` needs a signer."""
 
-    Raises:
-        psycopg.Error, TimeoutError: the books cannot be read, or not in time.
-    """
-    arguments = {**msgspec.structs.asdict(sought), "limit": FOUND_MAX + 1}
-    async with asyncio.timeout(PAGE_S_MAX), database.connection() as connection:
-        rows = msgspec.convert(await _ask(connection, "find", arguments), list[TopupRow])
-    return Found(rows[:FOUND_MAX], len(rows) > FOUND_MAX)
+    def __init__(self, database: Database, signer: Signer | None, clock: Clock) -> None:
+        self._database = database
+        self._signer = signer
+        self._clock = clock
+
+    async def find(self, sought: Sought) -> Found:
+        """Return the newest topups that fit.
+
+        Raises:
+            psycopg.Error, TimeoutError: the books cannot be read, or not in time.
+        """
+        arguments = {**msgspec.structs.asdict(sought), "limit": FOUND_MAX + 1}
+        async with asyncio.timeout(PAGE_S_MAX), self._database.connection() as connection:
+            rows = msgspec.convert(await _ask(connection, "find", arguments), list[TopupRow])
+        return Found(rows[:FOUND_MAX], len(rows) > FOUND_MAX)
+
+    async def dossier(self, topup_id: str) -> Dossier | None:
+        """Return what is booked, as it is at one moment; `topup_id` must be a UUID.
+
+        Raises:
+            psycopg.Error: the books cannot be read.
+        """
+        async with self._database.connection() as connection, connection.transaction():
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            return await _dossier(connection, topup_id)
+
+    async def packed(self, topup_id: str) -> Packed | None:
+        """Return the same as a signed file; raises as `dossier`."""
+        if self._signer is None:
+            return Packed(None)
+        told = await self.dossier(topup_id)
+        if told is None:
+            return None
+        return Packed(self._signer.pack(told, made_at_ms=self._clock.now_ms()))
 
 
-async def dossier(database: Database, topup_id: str) -> Dossier | None:
-    """Return what is booked, as it is at one moment; `topup_id` must be a UUID.
-
-    Raises:
-        psycopg.Error: the books cannot be read.
-    """
-    async with database.connection() as connection, connection.transaction():
-        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        return await dossier_on(connection, topup_id)
-
-
-async def dossier_on(connection: Connection, topup_id: str) -> Dossier | None:
-    """Return the same, within the transaction that the caller has begun."""
+async def _dossier(connection: Connection, topup_id: str) -> Dossier | None:
     asked = {"topup_id": topup_id}
     rows = await _ask(connection, "whole_topup", asked)
     if not rows:

@@ -16,8 +16,8 @@ from starlette.routing import Route
 from starlette.types import Send
 
 from services.ledger import metrics
-from services.ledger.database import Database, said
-from services.ledger.dossier import dossier, find
+from services.ledger.database import said
+from services.ledger.dossier import Dossiers
 from services.ledger.keys import Keys
 from services.ledger.lists import Lists
 from services.ledger.store import Past
@@ -34,7 +34,7 @@ from shared.contracts.peers import (
     TopupFilter,
     TopupQuery,
 )
-from shared.contracts.stories import DOSSIER_PATH, FIND_PATH, Sought
+from shared.contracts.stories import DOSSIER_PATH, EVIDENCE_PATH, FIND_PATH, Sought
 from shared.web.guard import BodyTooLarge, ClientGone, read_body
 from shared.web.problems import render
 
@@ -50,7 +50,7 @@ Answer = Callable[[Request], Awaitable[Response]]
 AskedT = TypeVar("AskedT")
 
 
-def query_app(past: Past, lists: Lists, api_keys: Keys, database: Database) -> Starlette:
+def query_app(past: Past, lists: Lists, api_keys: Keys, dossiers: Dossiers) -> Starlette:
     """Return the app of the ledger's port."""
 
     async def keys(_request: Request) -> Response:
@@ -77,8 +77,9 @@ def query_app(past: Past, lists: Lists, api_keys: Keys, database: Database) -> S
                 ("POST", KEY_USES_PATH, _key_uses(api_keys)),
                 ("GET", TOTALS_PATH, totals),
                 ("GET", TOPUP_PATH, topup),
-                ("GET", DOSSIER_PATH, _dossier(database)),
-                ("GET", FIND_PATH, _find(database)),
+                ("GET", DOSSIER_PATH, _told(dossiers.dossier)),
+                ("GET", EVIDENCE_PATH, _told(dossiers.packed)),
+                ("GET", FIND_PATH, _find(dossiers)),
                 ("GET", TOPUPS_PATH, _page(lists)),
                 ("GET", FILE_PATH, _file(lists)),
             )
@@ -102,21 +103,21 @@ class _File(StreamingResponse):
             log.warning("file_cut_short", problem=said(problem))
 
 
-def _dossier(database: Database) -> Answer:
+def _told(tell: Callable[[str], Awaitable[Any]]) -> Answer:
     async def told(request: Request) -> Response:
         topup_id = request.path_params["topup_id"]
-        found = await dossier(database, topup_id) if _TOPUP_ID.fullmatch(topup_id) else None
+        found = await tell(topup_id) if _TOPUP_ID.fullmatch(topup_id) else None
         return _problem("not_found", "There is no such topup") if found is None else _json(found)
 
     return told
 
 
-def _find(database: Database) -> Answer:
+def _find(dossiers: Dossiers) -> Answer:
     async def found(request: Request) -> Response:
         sought = _asked(request, Sought)
         if sought == Sought() or (sought.topup_id and not _TOPUP_ID.fullmatch(sought.topup_id)):
             raise InvalidRequest("nothing to look for; for example ?reference=order-17")
-        return _json(await find(database, sought))
+        return _json(await dossiers.find(sought))
 
     return found
 

@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from services.ledger.evidence import Signer
 from shared.runtime.replica import (
     Partitions,
     Port,
@@ -58,9 +59,15 @@ class LedgerSettings(ReplicaSettings, frozen=True, kw_only=True):
     stream_partitions: Partitions = 1
     stream_retention_ms: RetentionMs = 604_800_000
     timezone: str = "America/Mexico_City"
+    evidence_key: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a time zone that this machine does not know."""
+        """Refuse a time zone that this machine does not know, and a key that is none."""
+        if self.evidence_key is not None:
+            try:
+                Signer(self.evidence_key)
+            except ValueError as problem:
+                raise ValueError(f"EVIDENCE_KEY {problem}") from None
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError):

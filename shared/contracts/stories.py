@@ -9,6 +9,7 @@ from shared.contracts.peers import TopupRow
 from shared.contracts.tries import Tried
 
 DOSSIER_PATH: Final = "/topups/{topup_id}/dossier"
+EVIDENCE_PATH: Final = "/topups/{topup_id}/evidence"
 FIND_PATH: Final = "/find"
 FOUND_MAX: Final = 20
 """As many are shown to choose from; whoever has more asks for one by its id."""
@@ -61,3 +62,9 @@ class Found(msgspec.Struct, frozen=True):
 
     rows: list[TopupRow]
     has_more: bool
+
+
+class Packed(msgspec.Struct, frozen=True):
+    """The evidence of one topup as a file; None where the ledger has no key to sign it with."""
+
+    content: bytes | None

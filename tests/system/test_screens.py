@@ -4,10 +4,12 @@ import asyncio
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -322,6 +324,26 @@ async def test_explain_works_with_what_one_server_has(stack: Stack) -> None:
         await client.delete(Topups(client, partitions=1, window_ms=0).keys[0].record(topup))
     forgotten = await said(stack, "explain", topup)
     assert (forgotten["status"], forgotten["record"]) == ("succeeded", None)
+
+
+async def test_the_evidence_of_a_sale_is_made_and_verified(stack: Stack, tmp_path: Path) -> None:
+    """By real commands, signed with the key that doctor names; a file is never overwritten."""
+    (topup,) = await sell(stack, "100")
+    await stack.until_settled(1)
+    await told_to_the_end(stack, topup)
+    file = str(tmp_path / "sale.zip")
+    assert (await run(stack, "evidence", topup, "--to", file)).returncode == 0
+    assert (tmp_path / "sale.zip").stat().st_mode & 0o777 == 0o600
+    again = await run(stack, "evidence", topup, "--to", file)
+    assert (again.returncode, len(again.stderr.splitlines())) == (2, 1)
+    doctor = (await run(stack, "doctor")).stdout
+    (key,) = re.findall(r"signed by the key ([0-9a-f]{64})", doctor)
+    nowhere = {"TOPUP_DATA_DIR": str(tmp_path)}
+    done = await run(stack, "evidence", "verify", file, "--key", key, **nowhere)
+    assert done.returncode == 0, done.stdout
+    other = await run(stack, "evidence", "verify", file, "--key", "0" * 64, **nowhere)
+    assert other.returncode == 1
+    assert (await run(stack, "evidence", "verify", __file__, **nowhere)).returncode == 2
 
 
 # -- bad input -------------------------------------------------------------------------------

@@ -82,3 +82,11 @@ async def test_only_admins_are_told(home: House, whole: str) -> None:
         assert (await home.ask("GET", f"{whole}/api/admin/{path}")).status == 401
     for wrong in (NOBODYS, "42"):
         assert (await home.admin(whole, f"topups/{wrong}/story")).status == 404
+
+
+async def test_evidence_is_off_without_a_key(home: House, whole: str) -> None:
+    """It says which setting is missing, to admins alone."""
+    topup = (await home.post(whole)).json["topup_id"]
+    off = await home.admin(whole, f"topups/{topup}/evidence")
+    assert (off.status, "EVIDENCE_KEY" in off.json["error"]) == (403, True)
+    assert (await home.ask("GET", f"{whole}/api/admin/topups/{topup}/evidence")).status == 401

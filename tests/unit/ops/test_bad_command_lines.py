@@ -60,6 +60,7 @@ WRONG: Final[Mapping[str, Sequence[str]]] = {
     "--provider": ("NOBODY", "latcom", "-1"),
     "--status": ("perhaps", "SUCCEEDED", "-1"),
     "--scope": ("topup:delete", "*"),
+    "--key": ("42", "g" * 64, "0" * 63),
     "--merchant": ("ACME", "a/b", "admin", "-", "²", "x" * 64),
     "--label": ("x" * 65,),
     "LANE": ("NOBODY", "latcom", "-1"),
