@@ -90,9 +90,7 @@ def _act(what: str, letter: str, reason: str, *, yes: bool, dry_run: bool, as_js
         if as_json:
             print_json(done)
         elif what == "redrive":
-            print(
-                f"topup {done['topup_id']} is accepted; see it with: topup show {done['topup_id']}"
-            )
+            print(f"topup {done['topup_id']} is accepted; see: topup explain {done['topup_id']}")
         else:
             print(f"{letter} is discarded; topup dead list --all still shows it for 90 days")
 
