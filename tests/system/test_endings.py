@@ -158,3 +158,18 @@ async def test_a_topup_that_cannot_be_tried_in_time_fails_unpaid(stack: Stack) -
     assert (status, body["status"]) == (202, "queued")
     await stack.until_settled(3, within_s=60)
     assert (await stack.book(topups["907"]))["paid"] == 0
+
+
+@pytest.mark.settings(**FAST)
+async def test_auto_goes_on_after_a_no_and_never_after_doubt(stack: Stack) -> None:
+    """A no of each is needed to fail; what the first may have paid nobody else is asked for."""
+    topups = await sell(stack, ["900", "901", "904"], "AUTO")
+    await stack.until_settled(len(topups), within_s=60)
+    assert await told(stack, topups) == {
+        "900": ("succeeded", None, 1),
+        "901": ("failed", "refused", 0),
+        "904": ("unresolved", "no_answer", 1),
+    }
+    served = {end: (await stack.status_of(found))["provider"] for end, found in topups.items()}
+    assert served == {"900": "LATCOM", "901": "DTONE", "904": "LATCOM"}
+    assert (await stack.book(topups["904"]))["asked"] == 1
