@@ -41,6 +41,7 @@ async def test_a_takeover_that_fails_lets_the_streams_be_trimmed(
     names = topups.keys[0]
     await redis.xgroup_destroy(names.outcomes, LEDGER_GROUP)
     await redis.xadd(names.dead, {"id": "old"}, id="1-0")
+    await redis.hset(names.dead_done, "1-0", "{}")  # people are done with it
     upkeep = Upkeep(topups, [bookkeeper], database, providers=PROVIDERS, retention_ms=60_000)
     with capture_logs() as logs:
         await take_each(upkeep.steps(sweep=True))
