@@ -1,0 +1,141 @@
+"""Nights of the runbook, really had: its own commands show the symptom, and mend it."""
+
+import asyncio
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from shared.bus.topups import Topups
+from shared.runtime.redis import Client
+from tests.runbook import sections
+from tests.system.stack import Stack, until
+
+pytestmark = [pytest.mark.system, pytest.mark.settings(SANDBOX_LATENCY="20")]
+SECTIONS = sections()
+Done = subprocess.CompletedProcess[str]
+
+
+async def follow(stack: Stack, lines: list[str], **known: str) -> list[Done]:
+    """Type what the runbook says, with what the operator knows put in."""
+    done = []
+    for line in lines:
+        typed = re.sub(r"\$([A-Z_]+)", lambda found: known[found[1]], line)
+        done.append(await asyncio.to_thread(stack.topup, *shlex.split(typed)[1:]))
+    return done
+
+
+def said(done: list[Done]) -> str:
+    """Return all that was shown."""
+    return "\n".join(one.stdout + one.stderr for one in done)
+
+
+async def sold(stack: Stack, phone: str = "5566374100") -> str:
+    """Return a topup that is booked to its end."""
+    status, body = await stack.post(phone=phone)
+    assert status == 202, body
+
+    async def booked() -> bool:
+        shown = await asyncio.to_thread(stack.topup, "explain", body["topup_id"])
+        return " booked " in shown.stdout
+
+    await until(booked)
+    return str(body["topup_id"])
+
+
+async def test_a_lane_is_held(stack: Stack, redis: Client) -> None:
+    """Seen in the list of lanes, released, and what waited is paid."""
+    section = SECTIONS["a-lane-is-held"]
+    topups = Topups(redis, partitions=1, window_ms=0)
+    await topups.hold("LATCOM", reason="maintenance", by="test")
+    status, body = await stack.post()
+    assert status == 202
+    assert "maintenance" in said(await follow(stack, section.look))
+    (released,) = await follow(stack, section.do, LANE="LATCOM")
+    assert released.returncode == 0, released.stderr
+
+    async def paid() -> bool:
+        return bool((await stack.status_of(body["topup_id"]))["status"] == "succeeded")
+
+    await until(paid)
+
+
+@pytest.mark.parametrize(
+    ("symptom", "gone", "part"),
+    [("the-ledger-is-down", "ledger", "database"),
+     ("the-limiter-is-degraded", "ratelimiter", "ratelimiter")],
+)  # fmt: skip
+async def test_a_service_is_gone(stack: Stack, symptom: str, gone: str, part: str) -> None:
+    """Health says so, `topup ps` has it no more, and the last command brings it back."""
+
+    async def is_well(wanted: bool) -> bool:
+        _, health = await stack.get("/health")
+        return bool((health["services"][part]["status"] == "healthy") is wanted)
+
+    assert stack.topup("scale", f"{gone}=0").returncode == 0
+    await until(lambda: is_well(wanted=False))
+    looked = await follow(stack, SECTIONS[symptom].look)
+    assert gone not in [line.split()[0] for line in looked[0].stdout.splitlines() if line.strip()]
+    done = await follow(stack, SECTIONS[symptom].do)
+    assert [one.returncode for one in done] == [0] * len(done), said(done)
+    await until(lambda: is_well(wanted=True))
+
+
+async def test_valkey_refuses_writes(stack: Stack, redis: Client) -> None:
+    """Health and doctor name it, with what to raise; nothing is accepted meanwhile."""
+    before = (await redis.config_get("maxmemory"))["maxmemory"]
+    await redis.config_set("maxmemory", 1)
+    try:
+        _, health = await stack.get("/health")
+        assert "memory is full" in health["services"]["redis"]["problem"]
+        assert (await stack.post())[0] == 503
+        shown = said(await follow(stack, SECTIONS["valkey-refuses-writes"].look))
+        assert "raise its maxmemory" in shown
+    finally:
+        await redis.config_set("maxmemory", before)
+    assert (await stack.post())[0] == 202
+
+
+async def test_money_is_unresolved(stack: Stack) -> None:
+    """How much, which one, and each attempt of it; `tail` would go on until Ctrl-C."""
+    topup = await sold(stack, "5566374904")
+    look = [line for line in SECTIONS["money-is-unresolved"].look if " tail " not in line]
+    done = await follow(stack, look, ID=topup)
+    assert [one.returncode for one in done] == [0, 0], said(done)
+    assert "quarantine until" in done[-1].stdout
+
+
+async def test_a_key_leaked(stack: Stack) -> None:
+    """It stops, the customer stops and goes on, and has another one."""
+    customer = stack.env["TOPUP_CUSTOMER_ID"]
+    assert stack.topup("keys", "create", customer, "--label", "leaked").returncode == 0
+    listed = stack.topup("keys", "list", customer).stdout
+    (key,) = [line.split()[0] for line in listed.splitlines() if "leaked" in line]
+    done = await follow(stack, SECTIONS["a-key-leaked"].do, KEY_ID=key, CUSTOMER=customer)
+    assert [one.returncode for one in done] == [0] * 4, said(done)
+    assert "leaked" not in stack.topup("keys", "list", customer).stdout
+
+    async def works() -> bool:
+        return (await stack.post())[0] == 202
+
+    await until(works)
+
+
+async def test_a_payment_is_disputed(stack: Stack, tmp_path: Path) -> None:
+    """The story, books that are whole, and a file that verifies."""
+    section = SECTIONS["a-payment-is-disputed"]
+    topup = await sold(stack)
+    do = [line.replace("sale.zip", str(tmp_path / "sale.zip")) for line in section.do]
+    done = await follow(stack, [*section.look, *do], ID=topup)
+    assert [one.returncode for one in done] == [0] * 4, said(done)
+
+
+@pytest.mark.parametrize(
+    "symptom", ["the-clocks-differ", "nothing-is-scraped", "conservation-is-broken"]
+)
+async def test_where_nothing_is_wrong_each_look_says_so(stack: Stack, symptom: str) -> None:
+    """Status 0: an operator who looks in vain knows that it is not this."""
+    done = await follow(stack, SECTIONS[symptom].look, ID=await sold(stack))
+    assert [one.returncode for one in done] == [0] * len(done), said(done)
