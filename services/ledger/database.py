@@ -27,7 +27,15 @@ _SESSION: Final = """
 """
 """An acknowledged entry is gone: its commit is on disk, whatever the role's default is."""
 
-_CONNECT: Final[dict[str, Any]] = {"autocommit": True, "connect_timeout": 5}
+_CONNECT: Final[dict[str, Any]] = {
+    "autocommit": True,
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""A server that is gone without a word is noticed within about ten seconds, by the kernel."""
 
 Connection = psycopg.AsyncConnection[TupleRow]
 Pool = AsyncConnectionPool[Connection]
@@ -102,6 +110,8 @@ class Database:
                 self.connected = False
                 if was:
                     log.warning("database_lost", problem=said(problem))
+                if isinstance(problem, TimeoutError):  # as deaf, maybe, as all the others
+                    await self._pool.drain()
             else:
                 if not was:
                     log.info("database_reached")

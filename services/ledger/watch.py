@@ -21,6 +21,7 @@ from shared.contracts.states import Reason
 log = structlog.get_logger()
 
 LOOK_S: Final = 0.25
+LOOK_S_MAX: Final = 15.0
 LOOKS_PER_COMPARISON: Final = 20
 """A server that nobody restarted is compared too, every 5 s: somebody may have restored a copy."""
 PASSING: Final = (psycopg.Error, RedisError, OSError, TopupError)
@@ -53,7 +54,8 @@ class Watch:
         while not draining.is_set():
             looks += 1
             try:
-                await self.look(compare=looks % LOOKS_PER_COMPARISON == 0)
+                async with asyncio.timeout(LOOK_S_MAX):  # a server may be deaf
+                    await self.look(compare=looks % LOOKS_PER_COMPARISON == 0)
             except PASSING as problem:
                 log.warning("streams_not_compared", problem=said(problem))
             try:

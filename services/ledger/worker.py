@@ -30,6 +30,8 @@ GATHER_S: Final = 0.03
 AGAIN_S: Final = 0.5
 RETRY_S: Final = 0.1
 RETRY_S_MAX: Final = 2.0
+BOOK_S_MAX: Final = 12.0
+"""Longer than a batch may wait for a lock; then nobody is at the other end, and we ask another."""
 LOST_MS: Final = 60_000
 ACK_ATTEMPTS: Final = 5
 REASON_CHARACTERS_MAX: Final = 500
@@ -158,12 +160,13 @@ class Bookkeeper:
             wait_max=RETRY_S_MAX,
         ):
             with attempt:
-                return await self._books.book(
-                    sheet.requests,
-                    sheet.outcomes,
-                    reached=sheet.reached,
-                    before_commit=lambda: self._crash("ledger.before_commit"),
-                )
+                async with asyncio.timeout(BOOK_S_MAX):
+                    return await self._books.book(
+                        sheet.requests,
+                        sheet.outcomes,
+                        reached=sheet.reached,
+                        before_commit=lambda: self._crash("ledger.before_commit"),
+                    )
         raise AssertionError("it returns or raises")
 
     async def _kept(self, entries: Sequence[Entry]) -> list[Entry]:

@@ -20,7 +20,7 @@ from tests.chaos.sources import (
 )
 from tests.chaos.verifier import Violation, verify
 
-BOOKED_S_MAX: Final = 30.0
+BOOKED_S_MAX: Final = 60.0
 LOOKS_AT_ONCE: Final = 50
 LOOK_S_MAX: Final = 60.0
 MOVES_TIMES_MAX: Final = 10
