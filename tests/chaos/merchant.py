@@ -22,6 +22,7 @@ ACCEPTED: Final = (200, 202)
 NOTHING_DONE: Final = frozenset({429, 503})
 """Nothing was accepted, unless the answer names a topup."""
 TOLD_NO: Final = frozenset({400, 401, 403, 404, 405, 413, 415, 422})
+NOT_FOUND: Final = "not_found"
 SHARES: Final = {
     "901": 20, "902": 20, "903": 4, "904": 6, "905": 6, "906": 4, "908": 4, "909": 2, "910": 4,
 }  # fmt: skip
@@ -137,11 +138,13 @@ class Merchant:
         return topup_id
 
     async def look(self, topup_id: str) -> str | None:
-        """Ask for a topup's status; None: no answer."""
+        """Ask for a topup's status; NOT_FOUND: there is none; None: no answer."""
         try:
             async with self._session.get(
                 f"{self._url}/api/enviadespensa/topups/{topup_id}", headers=self._headers
             ) as answer:
+                if answer.status == 404:
+                    return NOT_FOUND
                 body: dict[str, Any] = await answer.json(content_type=None)
                 return body["status"] if answer.status in ACCEPTED else None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError):
@@ -158,7 +161,7 @@ class Merchant:
         for _ in range(WATCHES_MAX):  # what ends later is not waited for here
             await asyncio.sleep(WATCH_EACH_S)
             state = await self.look(topup_id)
-            if state is None:
+            if state in (None, NOT_FOUND):
                 continue
             self._note(sale, "watched", 200, topup_id, state)
             if state in ("succeeded", "failed", "unresolved"):
