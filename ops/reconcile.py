@@ -1,4 +1,4 @@
-"""`topup reconcile`: bring what differs back together, so that nothing is paid again."""
+"""`topup reconcile`: the books against a provider's statement, or against lost streams."""
 
 import asyncio
 import os
@@ -8,7 +8,16 @@ from cyclopts import App
 
 from ops.confirm import confirmed
 from ops.errors import CommandFailed
-from ops.flags import DryRun, Yes
+from ops.flags import AsJson, DryRun, Yes
+from ops.statement import (
+    DayOption,
+    File,
+    LayoutOption,
+    Provider,
+    Reports,
+    Wanted,
+    reconcile_statement,
+)
 
 if TYPE_CHECKING:
     from ops.streams import Streams
@@ -21,6 +30,21 @@ reconcile = App(name="reconcile", help_format="plaintext")
 _BEHIND_S_MAX: Final = 15.0
 _AGAIN: Final = "it can be run again: topup reconcile streams"
 _INTERRUPTED: Final = 130
+
+
+@reconcile.default
+def statement(
+    *,
+    provider: Provider,
+    file: File,
+    day: DayOption,
+    layout: LayoutOption = None,
+    report: Reports = (),
+    as_json: AsJson = False,
+) -> None:
+    """Compare a provider's statement of a day with the books; it changes nothing."""
+    wanted = Wanted(provider, file, day, layout)
+    reconcile_statement(wanted, report, as_json=as_json)
 
 
 @reconcile.command

@@ -6,7 +6,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final, LiteralString
 
-_FILES: Final = ("queries.sql", "customers.sql", "streams.sql")
+_FILES: Final = ("queries.sql", "customers.sql", "streams.sql", "statements.sql")
 _NAME: Final = re.compile(r"^-- (\w+): ", re.MULTILINE)
 
 

@@ -40,23 +40,24 @@ def _cells(row: TopupRow) -> tuple[str, ...]:
     return (
         row.topup_id,
         _STATUS[row.status],
-        _plain(row.customer_id),
-        _plain(row.phone),
+        plain(row.customer_id),
+        plain(row.phone),
         format_amount(row.amount_minor, row.currency),
         row.currency,
-        _plain(row.provider),
-        _plain(row.provider_reference or ""),
-        _plain(row.reason or ""),
+        plain(row.provider),
+        plain(row.provider_reference or ""),
+        plain(row.reason or ""),
         timestamp(row.accepted_at_ms),
         "" if row.settled_at_ms is None else timestamp(row.settled_at_ms),
-        _plain(row.product),
-        _plain(row.reference or ""),
+        plain(row.product),
+        plain(row.reference or ""),
         metadata,
         "" if row.expected_at_ms is None else timestamp(row.expected_at_ms),
     )
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 

@@ -21,6 +21,11 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
         inside = self.minor_min <= amount_minor <= self.minor_max
         return inside and amount_minor % self.minor_step == 0
 
+    def without_tax(self, amount_minor: int) -> int:
+        """Return the price without the tax inside it; half a minor unit goes up."""
+        parts = 100 + self.tax_percent
+        return (2 * 100 * amount_minor + parts) // (2 * parts)
+
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """What one provider sells, and where."""

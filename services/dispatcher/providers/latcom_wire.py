@@ -88,9 +88,7 @@ def order_body(sale: Sale, reference: str) -> bytes:
 
 def wire_amount(product: Product, amount_minor: int, currency: str) -> str:
     """Return the amount without the tax inside it, as a JSON number; half a cent goes up."""
-    parts = 100 + product.tax_percent
-    minor = (2 * 100 * amount_minor + parts) // (2 * parts)
-    return plain(minor, currency)
+    return plain(product.without_tax(amount_minor), currency)
 
 
 def read_result(reply: Reply, reference: str) -> Result | None:

@@ -18,6 +18,9 @@ FINE: Final[Mapping[str, str]] = {
     "ID": ID,
     "KEY": "3fa9c2d1e0b7",
     "FILE": "all.jsonl.gz",
+    "--provider": "LATCOM",
+    "--file": "README.md",
+    "--day": "2026-11-23",
     "REQUESTS": "500",
     "SERVICE": "gateway",
     "COUNTS": "gateway=2",
@@ -54,6 +57,9 @@ WRONG: Final[Mapping[str, Sequence[str]]] = {
     "--limit": ("0", "1000001", *_NUMBERS),
     "--tail": ("100001", *_NUMBERS),
     "--from": _DATES,
+    "--day": ("2026-11-23T22:00:00-06:00", "20261123", *_DATES),
+    "--layout": ("no-such-file", ".", "README.md"),
+    "--report": ("day.pdf", "day", ".", "README.md", "no/folder/day.csv"),
     "--to": _DATES,
     "--since": _DURATIONS,
     "--grace": ("0s", "366d", *_DURATIONS),
@@ -112,7 +118,7 @@ def commands(app: App, path: tuple[str, ...] = ()) -> Iterator[Taken]:
     names = [name for name in app if not name.startswith("-")]
     for name in names:
         yield from commands(app[name], (*path, name))
-    if names or not path:
+    if app.default_command is None or not path:
         return
     found = [each for each in app.assemble_argument_collection() if each.name != "*"]
     flags = [each.name for each in found if each.hint is bool]

@@ -1,0 +1,202 @@
+"""`topup reconcile --provider …`: a provider's statement of a day against the books."""
+
+import asyncio
+import datetime as dt
+import os
+import re
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING, Annotated, Final
+
+from cyclopts import Parameter
+
+from ops.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from services.ledger.statements.comparison import Comparison, Reconciliation
+    from services.ledger.statements.layout import Layout
+
+_EXAMPLE: Final = (
+    "for example: topup reconcile --provider LATCOM --file statement.csv --day 2026-11-23"
+)
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_SUFFIXES: Final = (".csv", ".json", ".html")
+_INTERRUPTED: Final = 130
+_SHOWN_MAX: Final = 50
+
+Provider = Annotated[str, Parameter(help="Whose statement it is, for example LATCOM.")]
+File = Annotated[Path, Parameter(help="What the provider sent: CSV or xlsx.")]
+DayOption = Annotated[
+    str, Parameter(help="The day, in the time zone of the layout, else in TIMEZONE.")
+]
+LayoutOption = Annotated[
+    Path | None, Parameter(help="A TOML file that says what is in which column.")
+]
+Reports = Annotated[
+    tuple[Path, ...],
+    Parameter(negative=(), help="Write a new file .csv, .json or .html; may be given for each."),
+]
+
+
+class Wanted:
+    """What was typed, checked before any server is asked."""
+
+    def __init__(self, provider: str, file: Path, day: str, layout: Path | None) -> None:
+        from services.ledger.statements.reading import Day
+
+        self.provider = _provider(provider)
+        self.file = file
+        self.layout = _layout(self.provider, layout)
+        self.day = Day(_date(day), self.layout.timezone or _timezone())
+
+
+def reconcile_statement(wanted: Wanted, reports: tuple[Path, ...], *, as_json: bool) -> None:
+    """Compare, write the reports, and print what came of it.
+
+    Raises:
+        CommandFailed: nothing was compared, and no report was made.
+    """
+    for report in reports:
+        _check_report(report)
+    try:
+        result = asyncio.run(_compare(wanted))
+    except KeyboardInterrupt:
+        raise CommandFailed(
+            "interrupted: nothing was changed; it can be run again", status=_INTERRUPTED
+        ) from None
+    for report in reports:
+        _write(result, report)
+    _print(result, reports, as_json=as_json)
+
+
+async def _compare(wanted: Wanted) -> "Reconciliation":
+    from ops.books import open_database
+    from ops.progress import Pace, shown
+    from services.ledger.statements.comparison import Comparison
+    from shared.runtime.clock import SystemClock
+
+    comparison = Comparison(wanted.provider, wanted.file, wanted.layout, wanted.day)
+    async with shown(Pace(), lambda: comparison.progress.read, total=None):
+        await _read(comparison, wanted.file)
+        async with open_database() as database:
+            return await comparison.run(database, now_ms=SystemClock().now_ms())
+
+
+async def _read(comparison: "Comparison", file: Path) -> None:
+    from services.ledger.statements.errors import UnreadableStatement
+
+    try:
+        await comparison.read_file()
+    except UnreadableStatement as problem:
+        raise CommandFailed(f"{file}: {problem}; {_EXAMPLE}", status=2) from None
+    except OSError as problem:
+        raise CommandFailed(
+            f"{file} cannot be read: {problem.strerror}; {_EXAMPLE}", status=2
+        ) from None
+
+
+def _provider(name: str) -> str:
+    from shared.contracts.catalogue import offer_of
+    from shared.contracts.errors import UnknownProvider
+
+    try:
+        return offer_of(name).provider
+    except UnknownProvider as problem:
+        raise CommandFailed(f"{problem}; {_EXAMPLE}", status=2) from None
+
+
+def _date(text: str) -> dt.date:
+    try:
+        if _DAY.fullmatch(text):
+            return dt.date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise CommandFailed(f"--day {text[:64]!r} is no day; {_EXAMPLE}", status=2)
+
+
+def _layout(provider: str, file: Path | None) -> "Layout":
+    from services.ledger.statements.errors import UnreadableStatement
+    from services.ledger.statements.layout import BYTES_MAX, layout_of, read_layout
+
+    if file is None:
+        return layout_of(provider)
+    try:
+        with file.open("rb") as opened:
+            return read_layout(opened.read(BYTES_MAX + 1))
+    except UnreadableStatement as problem:
+        said = f"--layout {file}: {problem}"
+    except OSError as problem:
+        said = f"--layout {file} cannot be read: {problem.strerror}"
+    raise CommandFailed(f"{said}; for example: --layout latcom.toml", status=2)
+
+
+def _timezone() -> str:
+    from ops.connections import environment_here
+    from ops.zone import timezone_of
+
+    return timezone_of(environment_here(os.environ, needed=()))
+
+
+def _check_report(file: Path) -> None:
+    if file.suffix not in _SUFFIXES:
+        problem = f"does not end in {', '.join(_SUFFIXES)}"
+    elif os.path.lexists(file):
+        problem = "is there already"
+    elif not file.parent.is_dir():
+        problem = "is in no folder"
+    else:
+        return
+    raise CommandFailed(f"--report {file} {problem}; for example: --report day.html", status=2)
+
+
+def _write(result: "Reconciliation", file: Path) -> None:
+    """Make the file whole, or not at all; it is its owner's alone, as all that names sales."""
+    try:
+        with NamedTemporaryFile(dir=file.parent, suffix=".part") as making:
+            making.writelines(_form(file)(result))
+            making.flush()
+            os.fsync(making.fileno())
+            os.link(making.name, file)  # refuses where somebody made it meanwhile
+    except OSError as problem:
+        raise CommandFailed(f"--report {file} cannot be made: {problem.strerror}") from None
+
+
+def _form(file: Path) -> "Callable[[Reconciliation], Iterator[bytes]]":
+    from services.ledger.statements.page import as_html
+    from services.ledger.statements.reports import as_csv, as_json
+
+    return {".csv": as_csv, ".json": as_json, ".html": as_html}[file.suffix]
+
+
+def _print(result: "Reconciliation", reports: tuple[Path, ...], *, as_json: bool) -> None:
+    import msgspec
+
+    from ops.screens.listing import print_json, print_table
+    from services.ledger.statements.reports import is_clean, summary
+
+    told = summary(result)
+    if as_json:
+        print_json(told)
+        return
+    left = result.left
+    print(
+        f"{result.provider}, {result.day.date} in {result.day.timezone}: {left.read:,} rows read, "
+        f"{left.other_days:,} of other days, {left.not_paid:,} not paid there\n"
+    )
+    sums = [msgspec.to_builtins(each, str_keys=True) for each in told.totals]
+    print_table(
+        [{name.replace("_", " "): str(value) for name, value in each.items()} for each in sums],
+        empty="nothing was sold on that day, neither here nor there",
+    )
+    if result.resolves:
+        print(f"\n{len(result.resolves):,} unresolved topups have their end in the statement:")
+        print_table(
+            [{"topup": each.topup_id, "to": each.to.value, "evidence": each.evidence}
+             for each in result.resolves[:_SHOWN_MAX]],
+            empty="",
+        )  # fmt: skip
+    print("\nall is matched" if is_clean(result) else "\nthere are differences")
+    for report in reports:
+        print(f"report: {report}")

@@ -1,0 +1,1 @@
+"""The layouts that come with providers, each a TOML file under its provider's name."""
