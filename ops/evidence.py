@@ -32,6 +32,9 @@ def make(
     from ops.admin import fetch
     from ops.explain import chosen
 
+    if to is not None and (os.path.lexists(to) or not to.parent.is_dir()):
+        problem = "is there already" if os.path.lexists(to) else "is in no folder"
+        raise CommandFailed(f"--to {to} {problem}; for example --to sale.zip", status=2)
     topup_id = chosen(which)
     packed = fetch(f"/api/admin/topups/{topup_id}/evidence")
     path = to or Path(f"evidence-{topup_id}.zip")

@@ -61,6 +61,7 @@ WRONG: Final[Mapping[str, Sequence[str]]] = {
     "--layout": ("no-such-file", ".", "README.md"),
     "--report": ("day.pdf", "day", ".", "README.md", "no/folder/day.csv"),
     "--to": _DATES,
+    "evidence --to": (".", "README.md", "no/folder/sale.zip"),
     "--since": _DURATIONS,
     "--grace": ("0s", "366d", *_DURATIONS),
     "--provider": ("NOBODY", "latcom", "-1"),
@@ -136,6 +137,11 @@ def commands(app: App, path: tuple[str, ...] = ()) -> Iterator[Taken]:
 COMMANDS: Final = list(commands(cli.app))
 
 
+def _wrong(taken: Taken, name: str) -> Sequence[str]:
+    """Return what this command does not take there; most names mean one thing everywhere."""
+    return WRONG.get(f"{' '.join(taken.path)} {name}", WRONG[name])
+
+
 def wrong_lines() -> Iterator[list[str]]:
     for taken in COMMANDS:
         yield [*taken.line(), "--no-such-option"]
@@ -149,7 +155,7 @@ def wrong_lines() -> Iterator[list[str]]:
         for flag in taken.flags:
             yield [*taken.line(), f"{flag}=perhaps"]
         for name in (*taken.positional, *taken.options):
-            for value in (*WRONG[name], *UNPRINTABLE, "", "x" * (WORD_CHARACTERS_MAX + 1)):
+            for value in (*_wrong(taken, name), *UNPRINTABLE, "", "x" * (WORD_CHARACTERS_MAX + 1)):
                 yield taken.line(name, value)
 
 
