@@ -27,6 +27,7 @@ from shared.contracts.packing import pack
 from shared.contracts.states import State
 from shared.contracts.streams import DISPATCHER_GROUP, LEDGER_GROUP
 from shared.runtime.redis import Client, connect
+from tests.vouching import vouch_for
 
 LANE = "LATCOM"
 CUSTOMER = "ENVIADESPENSA_001"
@@ -143,6 +144,7 @@ def paid(work: Work) -> Outcome:
 
 async def measure(url: str, *, topups: int) -> Settled:
     """Settle so many topups on an empty server; return what each took."""
+    await asyncio.to_thread(vouch_for, url)
     client = connect(url)
     try:
         sales, batches = Sales(client), topups // BATCH
