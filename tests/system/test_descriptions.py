@@ -134,6 +134,6 @@ async def test_no_request_breaks_the_api(stack: Stack, seed: int) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "9 selected / 9 total" in done.stdout
+    assert re.search(r"([1-9][0-9]*) selected / \1 total", done.stdout)
     status, health = await stack.get("/health")
     assert (status, health["status"]) == (200, "healthy")
