@@ -20,9 +20,9 @@ from services.dispatcher.attempts import UnreadableEntry, read_sale
 from services.dispatcher.providers import dtone_wire, reloadly_wire
 from services.dispatcher.providers.adapter import Delivered, NotFound, Refused, Unknown
 from services.dispatcher.providers.addresses import provider_url
+from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.latcom_wire import classify, read_result
 from services.dispatcher.providers.masking import mask
-from services.dispatcher.providers.wire import Reply
 from services.dispatcher.settings import DispatcherSettings
 from services.gateway.cursors import cursor_at
 from services.gateway.listings import read_filter, read_page

@@ -5,8 +5,9 @@ from typing import Final
 from yarl import URL
 
 from services.dispatcher.providers.adapter import NotSent, Refused, Unknown
+from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.tokens import SharedToken
-from services.dispatcher.providers.wire import Permit, Reply, Wire
+from services.dispatcher.providers.wire import Permit, Wire
 
 UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403

@@ -8,10 +8,11 @@ import msgspec
 from services.dispatcher.providers.adapter import Answer, Attempt, Facts, Refused, Sale
 from services.dispatcher.providers.addresses import provider_url
 from services.dispatcher.providers.bearer import JSON
+from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.dtone_wire import classify, order_body, weigh
 from services.dispatcher.providers.masking import mask
 from services.dispatcher.providers.reading import Mask, NotSold, past
-from services.dispatcher.providers.wire import Free, Reply, Wire
+from services.dispatcher.providers.wire import Free, Wire
 
 CONNECT_MS_MAX: Final = 3_000
 

@@ -9,6 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from services.dispatcher.providers.adapter import Answer, NotFound, Refused, Sale, Unknown
+from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.reading import (
     Mask,
     NotSold,
@@ -19,7 +20,6 @@ from services.dispatcher.providers.reading import (
     refused,
     text,
 )
-from services.dispatcher.providers.wire import Reply
 from shared.contracts.catalogue import OFFERS
 
 OFFER: Final = OFFERS["DTONE"]

@@ -7,6 +7,7 @@ from typing import Final, Literal
 import msgspec
 
 from services.dispatcher.providers.adapter import Answer, Sale, Unknown
+from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.reading import (
     Mask,
     NotSold,
@@ -17,7 +18,6 @@ from services.dispatcher.providers.reading import (
     refused,
     text,
 )
-from services.dispatcher.providers.wire import Reply
 from shared.contracts.catalogue import OFFERS, Product
 
 OFFER: Final = OFFERS["LATCOM"]

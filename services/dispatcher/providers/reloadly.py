@@ -18,6 +18,7 @@ from services.dispatcher.providers.adapter import (
 )
 from services.dispatcher.providers.addresses import provider_url
 from services.dispatcher.providers.bearer import JSON, Bearer, is_token, login_refused
+from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.masking import mask
 from services.dispatcher.providers.reading import Mask, NotSold, past, read
 from services.dispatcher.providers.reloadly_wire import (
@@ -32,7 +33,7 @@ from services.dispatcher.providers.reloadly_wire import (
     weigh,
 )
 from services.dispatcher.providers.tokens import Grant, SharedToken
-from services.dispatcher.providers.wire import Free, Reply, Wire
+from services.dispatcher.providers.wire import Free, Wire
 
 CONNECT_MS_MAX: Final = 3_000
 SMALL_ANSWER_MS_MAX: Final = 7_000

@@ -11,6 +11,7 @@ from typing import Final, Literal
 import msgspec
 
 from services.dispatcher.providers.adapter import Answer, NotFound, NotSent, Refused, Sale, Unknown
+from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.reading import (
     Mask,
     NotSold,
@@ -21,7 +22,6 @@ from services.dispatcher.providers.reading import (
     refused,
     text,
 )
-from services.dispatcher.providers.wire import Reply
 from shared.contracts.catalogue import OFFERS
 
 OFFER: Final = OFFERS["RELOADLY"]

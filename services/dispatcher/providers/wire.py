@@ -1,38 +1,34 @@
 """The one way out to a provider: one request on the wire for each call, and a bounded answer.
 
-What the HTTP client does by itself to be helpful (send again, follow a redirect, unpack, read to
-the end) can pay twice or never end; it is all off here. Whether a byte can have left is not
-guessed from the kind of error: the permit is asked, and the fact noted, in the step that writes.
+Whether a byte can have left is not guessed from the kind of error: the permit is asked, and the
+fact noted, in the step that writes.
 """
 
 import asyncio
 import socket
+import ssl
+from collections import deque
 from collections.abc import Mapping
-from functools import partial
+from functools import cache
 from typing import Any, Final, Protocol
 
-import aiohttp
-import msgspec
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.client_middlewares import ClientHandlerType
-from aiohttp.client_proto import ResponseHandler
+import aiohappyeyeballs
 from yarl import URL
 
 from services.dispatcher.providers.adapter import NotSent, Unknown
+from services.dispatcher.providers.connection import BrokenAnswer, Connection, Reply
 
-ANSWER_BYTES_MAX: Final = 64 * 1024
-WIRE_BYTES_MAX: Final = 2 * ANSWER_BYTES_MAX
-"""Heads, interim answers and chunk marks together with the body: a peer that never comes to an end
-must not keep the loop busy until the deadline."""
 IDLE_S_MAX: Final = 4.0
 """Shorter than servers wait (5 s at the shortest): they must not be the ones to close."""
+SECOND_ADDRESS_S: Final = 0.25
+"""How long a host's first address is tried alone (RFC 8305, section 8)."""
+_SAID: Final = {
+    "accept": "application/json",
+    "accept-encoding": "identity",  # a small answer must not unfold into a big one
+    "user-agent": "topup",
+}
 
-
-class Reply(msgspec.Struct, frozen=True):
-    """A whole answer; its status alone says nothing about money."""
-
-    status: int
-    body: bytes
+Origin = tuple[str, str, int]
 
 
 class Permit(Protocol):
@@ -68,7 +64,7 @@ class Wire:
     def __init__(self, *, connect_timeout_ms: int, answer_timeout_ms: int) -> None:
         self._connect_s = connect_timeout_ms / 1_000
         self._user_timeout_ms = answer_timeout_ms
-        self._session: aiohttp.ClientSession | None = None
+        self._idle: dict[Origin, deque[Connection]] = {}
 
     async def call(
         self,
@@ -83,61 +79,73 @@ class Wire:
         """Make one request; NotSent and Unknown say whether a byte of it can have left."""
         exchange = _Exchange(permit, answer_timeout_ms)
         try:
+            request = _written(method, url, headers, body)
             async with asyncio.timeout(self._connect_s) as exchange.deadline:
-                reply = await self._exchange(exchange, method, url, headers, body)
-        except (aiohttp.ClientError, OSError, ValueError, _TooLong) as problem:
+                reply = await self._exchange(exchange, url, request)
+        except (BrokenAnswer, OSError, ValueError) as problem:
             return exchange.verdict(problem)
-        finally:
-            exchange.sealed = True
-        return reply if exchange.written else NotSent(exchange.withheld)
+        return NotSent(exchange.withheld) if reply is None else reply
 
     async def close(self) -> None:
         """Let go of all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        for kept in self._idle.values():
+            while kept:
+                kept.pop().abort()
 
-    async def _exchange(
-        self, exchange: "_Exchange", method: str, url: URL, headers: Mapping[str, str], body: bytes
-    ) -> Reply:
-        async def enter(request: aiohttp.ClientRequest, go: ClientHandlerType) -> Any:  # noqa: ANN401 - as it came
-            assert isinstance(request, _Request)
-            request.exchange = exchange
-            return await go(request)
+    @property
+    def kept(self) -> int:
+        """How many connections wait for a next request."""
+        return sum(connection.usable for kept in self._idle.values() for connection in kept)
 
-        if self._session is None:
-            self._session = self._open()
-        async with self._session.request(
-            method,
-            url,
-            data=body,
-            headers=headers,
-            allow_redirects=False,  # a followed 307 pays again
-            middlewares=(enter,),
-        ) as response:
-            try:
-                return Reply(response.status, await _read(response))
-            except BaseException:
-                response.close()  # whatever is still coming belongs to nobody
-                raise
+    async def _exchange(self, exchange: "_Exchange", url: URL, request: bytes) -> Reply | None:
+        origin = (url.scheme, url.host or "", url.port or 0)
+        connection = self._kept(origin) or await self._open(origin)
+        try:
+            if not exchange.may_write(usable=connection.usable):
+                connection.abort()
+                return None
+            answer = connection.write(request)
+            await exchange.hand_over()
+            reply = await answer
+        except BaseException:
+            connection.abort()
+            raise
+        self._keep(origin, connection)
+        return reply
 
-    def _open(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=0, keepalive_timeout=IDLE_S_MAX, socket_factory=self._socket
-        )
+    def _kept(self, origin: Origin) -> Connection | None:
+        """Return the connection used last of those that can be used again."""
+        kept = self._idle.get(origin)
+        oldest = asyncio.get_running_loop().time() - IDLE_S_MAX
+        while kept:
+            connection = kept.pop()
+            if connection.is_silent and connection.idle_since >= oldest:
+                return connection
+            connection.abort()
+        return None
+
+    def _keep(self, origin: Origin, connection: Connection) -> None:
+        if not connection.usable:
+            connection.abort()
+            return
+        kept = self._idle.setdefault(origin, deque())
+        now = connection.idle_since = asyncio.get_running_loop().time()
+        kept.append(connection)
+        while kept[0].idle_since < now - IDLE_S_MAX:
+            kept.popleft().abort()
+
+    async def _open(self, origin: Origin) -> Connection:
+        scheme, host, port = origin
         loop = asyncio.get_running_loop()
-        factory = partial(_Listening, loop=loop)
-        connector._factory = factory  # type: ignore[assignment]  # noqa: SLF001 - no public way in
-        session = aiohttp.ClientSession(
-            connector=connector,
-            request_class=_Request,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,  # a small answer must not unfold into a big one
-            timeout=aiohttp.ClientTimeout(total=None),  # the exchange has its own deadlines
-            headers={"accept": "application/json", "accept-encoding": "identity"},
+        trust = await asyncio.to_thread(_trust) if scheme == "https" else None
+        addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        sock = await aiohappyeyeballs.start_connection(
+            addresses, happy_eyeballs_delay=SECOND_ADDRESS_S, socket_factory=self._socket
         )
-        session._retry_connection = False  # noqa: SLF001 - no public switch; a resent request pays twice
-        return session
+        _, connection = await loop.create_connection(
+            Connection, sock=sock, ssl=trust, server_hostname=host if trust else None
+        )
+        return connection
 
     def _socket(self, address: tuple[Any, ...]) -> socket.socket:
         sock = socket.socket(*address[:3])
@@ -154,12 +162,11 @@ class _Exchange:
         self._permit = permit
         self._answer_timeout_ms = answer_timeout_ms
         self.written = False
-        self.sealed = False
         self.withheld = ""
 
     def may_write(self, *, usable: bool) -> bool:
         """Decide on the write, and start the answer's time; the last look at the clock."""
-        if self.sealed or self.deadline.expired():
+        if self.deadline.expired():
             self.withheld = "too late to send"
         elif not usable:
             self.withheld = "the connection was lost before the request"
@@ -184,60 +191,22 @@ class _Exchange:
         return NotSent(self.withheld or f"no connection: {name}")
 
 
-class _Withheld(aiohttp.ClientError):
-    """The request was ready, and was not written."""
+def _written(method: str, url: URL, headers: Mapping[str, str], body: bytes) -> bytes:
+    """Return the request as it goes out; a body's length is always said.
 
-
-class _TooLong(Exception):
-    """The answer is longer than an honest one."""
-
-
-class _Listening(ResponseHandler):
-    """Cuts off a peer that has written more than any answer takes, before it is read."""
-
-    arrived = 0
-
-    def data_received(self, data: bytes) -> None:
-        """Take what comes, up to the bound."""
-        self.arrived += len(data)
-        if self.arrived <= WIRE_BYTES_MAX:
-            super().data_received(data)
-        elif self.transport is not None:
-            self.transport.abort()
-
-
-class _Request(aiohttp.ClientRequest):
-    """Asks for its permit as the last thing before its bytes go to the transport.
-
-    Not in `send`: headers are only laid aside there, and the write is a step of its own, later. A
-    body, empty or not, makes sure that the step is always this one.
+    Raises:
+        ValueError: a header would be more than one line.
     """
-
-    exchange: _Exchange
-
-    async def write_bytes(
-        self,
-        writer: AbstractStreamWriter,
-        conn: "aiohttp.connector.Connection",
-        content_length: int | None = None,
-    ) -> None:
-        """Write headers and body, or nothing."""
-        protocol = conn.protocol
-        assert isinstance(protocol, _Listening)
-        protocol.arrived = 0
-        # What lies in a reused connection before the request went out is no answer to it.
-        usable = protocol.is_connected() and not protocol.should_close
-        if not self.exchange.may_write(usable=usable):
-            protocol.set_exception(_Withheld(self.exchange.withheld))
-            return
-        await super().write_bytes(writer, conn, content_length)
-        await self.exchange.hand_over()
+    said = _SAID | {**headers, "content-length": str(len(body))}
+    lines = [f"{method} {url.raw_path_qs} HTTP/1.1", f"host: {url.host_port_subcomponent}"]
+    lines += [f"{name}: {value}" for name, value in said.items()]
+    head = "\r\n".join(lines)
+    if not head.count("\r") == head.count("\n") == len(lines) - 1:
+        raise ValueError("a header has a line break in it")
+    return head.encode("latin-1") + b"\r\n\r\n" + body
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > ANSWER_BYTES_MAX:
-            raise _TooLong
-    return bytes(body)
+@cache
+def _trust() -> ssl.SSLContext:
+    """Return whom to believe in TLS; it reads files."""
+    return ssl.create_default_context()
