@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c # a filtered command fails as it would alone
 INSTALL := PYTHONUNBUFFERED=1 $(PIP) install --progress-bar off --require-hashes
 SHOWN := sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing .*/  unpacking …/p'
-.PHONY: help run test test-long model model-long bench-memory bench-replay bench-reconcile fuzz-api asyncapi check fuzz chaos crash-points overload takeover soak chaos-self-test install format lint types imports unused lock clean
+.PHONY: help run bench bench-quick test test-long model model-long bench-memory bench-replay bench-reconcile fuzz-api asyncapi check fuzz chaos crash-points overload takeover soak chaos-self-test install format lint types imports unused lock clean
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -17,6 +17,10 @@ test: .venv/.dev ## the tests of each change, on real servers and real processes
 test-long: .venv/.dev ## the tests that take longer: scaling under load, lost data, overload, an attack on the API
 	$(PY) -m pytest -n auto --dist loadfile -m long
 
+bench: .venv/.dev .venv/.peers ## us beside two peers, about ten minutes, into docs/performance.md (needs node and npm)
+	$(PY) -m bench
+bench-quick: .venv/.dev .venv/.peers ## the same in two minutes; writes nothing down
+	$(PY) -m bench --quick
 bench-memory: .venv/.dev ## what a settled topup takes in Valkey, and how long its steps do
 	$(PY) -m bench.memory
 bench-replay: .venv/.dev ## how fast and how flat a replay of 1,000,000 entries is
@@ -80,11 +84,21 @@ install: .venv/.dev ## the environment with all development tools
 	@$(INSTALL) -r requirements/dev.txt | $(SHOWN)
 	@touch $@
 
+.venv/.peers: bench/peers/faststream/requirements.txt bench/peers/bullmq/package-lock.json | .venv/.dev
+	@command -v node npm > /dev/null || { echo "node or npm is missing: install them, for example 'apt-get install nodejs npm' (node 20 or later)"; exit 1; }
+	@echo "installing what it is measured beside …"
+	@$(PYTHON) -m venv .venv/peers
+	@.venv/peers/bin/python -m pip --disable-pip-version-check install -q --require-hashes -r bench/peers/faststream/requirements.txt
+	@cd bench/peers/bullmq && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
 LOCK := .venv/bin/uv pip compile pyproject.toml -q --generate-hashes --no-strip-extras --no-header --universal --python-version 3.11
 lock: .venv/.dev ## renew the hash-pinned requirements
 	$(LOCK) --upgrade --extra local --extra dev -o requirements/dev.txt
 	$(LOCK) --extra local -c requirements/dev.txt -o requirements/local.txt
 	$(LOCK) -c requirements/dev.txt -o requirements/run.txt
+	.venv/bin/uv pip compile bench/peers/faststream/requirements.in -q --upgrade --generate-hashes --no-strip-extras --no-header --universal --python-version 3.11 -o bench/peers/faststream/requirements.txt
+	cd bench/peers/bullmq && npm update --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 
 clean: ## remove the environment and the local data
 	rm -rf .venv .topup

@@ -1,0 +1,1 @@
+"""Benchmarks that print ratios; each says what it measures in its first line."""
