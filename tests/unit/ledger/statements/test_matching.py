@@ -226,6 +226,23 @@ def test_a_line_that_names_another_topup_is_never_taken_for_ours() -> None:
     assert compared.kinds() == [Class.THEIRS_MISSING_HERE, Class.OURS_MISSING_THERE]
 
 
+def test_an_id_of_theirs_that_two_topups_have_says_nothing() -> None:
+    """Then phone, amount and time decide, where the line has them."""
+    both = [sold(1, transaction="t"), sold(2, transaction="t", phone=525587654321)]
+    unknown = Compared([line(transaction="t", phone=NO_PHONE)], both)
+    assert unknown.kinds().count(Class.THEIRS_MISSING_HERE) == 1
+    known = Compared([line(transaction="t", phone=525587654321)], both)
+    assert (known.found[0].topup, known.found[0].how) == (1, How.ALONE)
+
+
+def test_what_is_paid_twice_is_owed_once() -> None:
+    """The second line stands on their side alone; what failed is owed not at all."""
+    twice = Compared([line(topup=1), line(3, topup=1)], [sold(1)]).totals
+    assert (twice.theirs["MXN"].amount_minor, twice.ours["MXN"].amount_minor) == (2_000, 1_000)
+    failed = Compared([line(topup=1)], [sold(1, State.FAILED)]).totals
+    assert (failed.theirs["MXN"].amount_minor, failed.ours["MXN"].amount_minor) == (1_000, 0)
+
+
 def test_how_sure_a_pair_is() -> None:
     """An id is sure; phone, amount and time are less, and less still where others fit too."""
     by_time = Compared([line()], [sold(1)]).found[0].how
