@@ -13,14 +13,14 @@ import msgspec
 
 from shared.contracts.events import Evidence, TopupRequested
 from shared.contracts.limits import KEYS_ANNOUNCED_MAX
-from shared.contracts.peers import ApiKey
+from shared.contracts.peers import ApiKey, OperatorKey
 from shared.contracts.states import SETTLED, Reason
 from shared.contracts.streams import DISPATCHER_GROUP, KEYS_STREAM, LEDGER_GROUP, PartitionKeys
 from shared.runtime.instance import product_version
 
 Schema = Mapping[str, Any]
 
-_STRUCTS: Final = (TopupRequested, Evidence, ApiKey)
+_STRUCTS: Final = (TopupRequested, Evidence, ApiKey, OperatorKey)
 _REFERENCE: Final = "#/components/schemas/{name}/schema"
 _SCHEMA_FORMAT: Final = "application/schema+json;version=draft-2020-12"
 _TAG: Final = "{hashTag}"
@@ -110,6 +110,24 @@ STREAMS: Final = (
         trimmed=_RETAINED,
     ),
     _Stream(
+        name="acts",
+        address=_OF_PARTITION.acts.replace("{0}", _TAG),
+        about="What operators did, and what lanes did by themselves, for the audit.",
+        fields={
+            "id": _text("The act; told twice, it is the same.", format="uuid"),
+            "at": _text("When: milliseconds since the epoch.", pattern="^[0-9]+$"),
+            "who": _text("An operator, or one life of one process."),
+            "act": _text("What.", examples=["lane.hold", "lane.release", "topup.resolve"]),
+            "target": _text("The lane or topup."),
+            "why": _text("What the person or the process says of it."),
+            "before": _text("How it was, as JSON.", contentMediaType="application/json"),
+            "after": _text("How it is, as JSON.", contentMediaType="application/json"),
+        },
+        senders=("gateway", "dispatcher", "ledger"),
+        groups=(LEDGER_GROUP,),
+        trimmed=_RETAINED,
+    ),
+    _Stream(
         name="dead",
         address=_OF_PARTITION.dead.replace("{0}", _TAG),
         about="Copies of what could not be read or must be looked at, for people.",
@@ -128,8 +146,12 @@ STREAMS: Final = (
     _Stream(
         name="keys",
         address=KEYS_STREAM,
-        about="API keys as they are from now on, also those that have ended.",
-        fields={"key": _json("The key, without its secret.", ApiKey)},
+        about="Keys as they are from now on, also those that have ended.",
+        fields={
+            "key": _json("A customer's key, without its secret.", ApiKey),
+            "operator": _json("An operator's key, without its secret.", OperatorKey),
+        },
+        optional=frozenset({"key", "operator"}),  # one of them
         senders=("operators",),
         tailed_by=("gateway",),
         trimmed=f"to about {KEYS_ANNOUNCED_MAX} entries; gateways ask the ledger for all of them",

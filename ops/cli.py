@@ -28,6 +28,8 @@ _COMMANDS: Final = {
     "ledger": "Check the books, or tell two of them apart: topup ledger verify.",
     "customers": "Make, show, limit and disable customers: topup customers list.",
     "keys": "Draw, list, rotate and revoke their API keys: topup keys list.",
+    "operators": "Let people operate, each with a key of their own: topup operators list.",
+    "audit": "Show who did what, or check the chain of it: topup audit list.",
     "asyncapi": "Print the streams' description, as AsyncAPI 3: topup asyncapi.",
     "serve": "Be one replica of one service: topup serve gateway.",
 }
@@ -46,6 +48,8 @@ _EXAMPLES: Final = {
     "ledger": "topup ledger verify",
     "customers": "topup customers limit ACME_001 500",
     "keys": "topup keys create ACME_001",
+    "operators": "topup operators add ana",
+    "audit": "topup audit list --target LATCOM",
 }
 
 

@@ -6,7 +6,12 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ops.errors import CommandFailed
-from services.ledger.names import check_customer_id, check_label, check_merchant
+from services.ledger.names import (
+    check_customer_id,
+    check_label,
+    check_merchant,
+    check_operator,
+)
 from shared.contracts.errors import InvalidRequest
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="JSON, for programs.")]
@@ -40,6 +45,10 @@ KeyId = Annotated[str, Parameter(help="The key's id, as `topup keys list` shows 
 Label = Annotated[
     str,
     Parameter(validator=_checked(check_label), help="What it is used for, to tell keys apart."),
+]
+OperatorName = Annotated[
+    str,
+    Parameter(validator=_checked(check_operator), help="The person's name, for example ana."),
 ]
 Merchant = Annotated[
     str,

@@ -1,5 +1,6 @@
-"""Customers and keys as a command reaches them: the database, and the stream to the gateways."""
+"""Customers, operators and keys, as a command reaches them: the database, and the gateways."""
 
+import getpass
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,15 +13,17 @@ from ops.errors import CommandFailed
 from services.ledger.changes import Changes, NotAnnounced
 from services.ledger.customers import Customers
 from services.ledger.keys import Keys
+from services.ledger.operators import Operators
 from shared.contracts.errors import InvalidRequest
 from shared.runtime.redis import connect
 
 
 class Register(Struct, frozen=True):
-    """Who may sell, and with what."""
+    """Who may sell, who may operate, and with what."""
 
     customers: Customers
     keys: Keys
+    operators: Operators
 
 
 @asynccontextmanager
@@ -35,8 +38,8 @@ async def open_register() -> AsyncIterator[Register]:
     client = connect(setting("REDIS_URL", environ) or "")
     try:
         async with open_database() as database:
-            changes = Changes(database, client)
-            yield Register(Customers(changes), Keys(changes))
+            changes = Changes(database, client, by=f"cli:{getpass.getuser()}")
+            yield Register(Customers(changes), Keys(changes), Operators(changes))
     except InvalidRequest as problem:
         raise CommandFailed(str(problem), status=2) from None
     except NotAnnounced as problem:

@@ -20,6 +20,7 @@ from services.gateway.keys import Keyring
 from services.gateway.lanes import LaneRoutes
 from services.gateway.limits import Limits
 from services.gateway.lists import ListRoutes
+from services.gateway.operators import Operators
 from services.gateway.peers import Ledger, PeerSilent, Ratelimiter
 from services.gateway.rest import health_call, rest_app
 from services.gateway.room import Room
@@ -176,17 +177,18 @@ class Gateway:
     def _behind(self, settings: GatewaySettings, clock: Clock) -> list[ServedBehind]:
         """Return the calls that are not hot."""
         figures = Figures(self._client, self._topups, self._ledger, clock)
-        admin = Admin(figures, admin_key=settings.admin_key)
-        lanes = LaneRoutes(self._client, self._topups, clock, admit=admin.admit)
+        operators = Operators(self._keyring, admin_key=settings.admin_key)
+        admin = Admin(figures, self._ledger, operators)
+        lanes = LaneRoutes(self._client, self._topups, clock, admit=operators.admit)
         dead = DeadRoutes(
             self._client,
             self._topups,
             self._ledger,
-            admit=admin.admit,
+            admit=operators.admit,
             deliver_before_ms=settings.deliver_before_ms,
         )
         stories = Stories(self._client, self._topups, self._ledger, clock)
-        told = StoryRoutes(stories, admit=admin.admit)
+        told = StoryRoutes(stories, admit=operators.admit)
         parts = (admin, lanes, dead, told)
         return [*(one for part in parts for one in part.served()), health_call(self.health)]
 

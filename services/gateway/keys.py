@@ -1,4 +1,4 @@
-"""Who may come in: all API keys in memory, by their SHA-256, followed as they change.
+"""Who may come in: all keys of customers and operators in memory, followed as they change.
 
 Two sources: the ledger's list, asked for at start and again every `KEYS_RENEW_S`, and the stream
 `topup:keys`, which tells of a change at once. Stale means: the ledger has not confirmed the list
@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from services.gateway import metrics
 from services.gateway.peers import Ledger, PeerSilent
 from shared.contracts.limits import KEYS_RENEW_S
-from shared.contracts.peers import ApiKey
+from shared.contracts.peers import ApiKey, OperatorKey
 from shared.contracts.streams import KEYS_STREAM
 from shared.runtime.clock import Clock
 from shared.runtime.redis import Client
@@ -27,10 +27,12 @@ RETRY_S: Final = 0.5
 BLOCK_MS: Final = 1_000
 SILENT_S_MAX: Final = 5.0
 PAYLOAD: Final = b"key"
+OPERATOR_PAYLOAD: Final = b"operator"
 
 log = structlog.get_logger()
 
 Place = tuple[int, int]
+Change = ApiKey | OperatorKey
 _NOBODY: Final = sha256(b"").hexdigest()
 
 
@@ -43,7 +45,8 @@ class Keyring:
         self._clock = clock
         self._stale_s = stale_ms / 1_000
         self._keys: dict[str, ApiKey] = {}
-        self._changes: list[tuple[Place, ApiKey]] = []  # told since the list was made
+        self._operators: dict[str, OperatorKey] = {}
+        self._changes: list[tuple[Place, Change]] = []  # told since the list was made
         self._place: Place = (0, 0)
         self._used: set[str] = set()
         self._confirmed: float | None = None
@@ -62,6 +65,18 @@ class Keyring:
             return None
         self._used.add(hashed)
         return found
+
+    def operator(self, secret: str) -> str | None:
+        """Return the name of the operator whose working key this is."""
+        hashed = sha256(secret.encode()).hexdigest()
+        found = self._operators.get(hashed)
+        same = compare_digest(hashed, found.sha256 if found is not None else _NOBODY)
+        return found.name if found is not None and same else None
+
+    @property
+    def has_operators(self) -> bool:
+        """Whether anybody is an operator."""
+        return bool(self._operators)
 
     def take_used(self) -> set[str]:
         """Return the hashes of the keys that were found since the last time this was asked."""
@@ -89,10 +104,11 @@ class Keyring:
         snapshot = await self._ledger.keys()
         as_of = place_of(snapshot.as_of)
         keys = {key.sha256: key for key in snapshot.keys if key.active}
+        operators = {key.sha256: key for key in snapshot.operators if key.active}
         self._changes = [change for change in self._changes if change[0] > as_of]
         for _, key in self._changes:
-            _apply(keys, key)
-        self._keys = keys
+            _apply(keys, operators, key)
+        self._keys, self._operators = keys, operators
         self._place = max(self._place, as_of)
         self._confirmed = asked
 
@@ -128,21 +144,22 @@ class Keyring:
         streams = await self._client.xread({KEYS_STREAM: after}, block=BLOCK_MS, count=1_000)
         for _, entries in streams or ():
             for entry_id, fields in entries:
-                self._take(place_of(entry_id.decode()), fields.get(PAYLOAD, b""))
+                self._take(place_of(entry_id.decode()), fields)
 
-    def _take(self, place: Place, payload: bytes) -> None:
+    def _take(self, place: Place, fields: dict[bytes, bytes]) -> None:
         if place <= self._place:
             return  # the list that came meanwhile has it
         self._place = place
         try:
-            key = msgspec.json.decode(payload, type=ApiKey)
+            key = _read(fields)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             log.error("keys_entry_unreadable", place=place, problem=str(error))  # noqa: TRY400
             self._renew_now.set()  # it may have been a revocation: ask the ledger itself
             return
         self._changes.append((place, key))
-        _apply(self._keys, key)
-        log.info("key_changed", customer_id=key.customer_id, active=key.active)
+        _apply(self._keys, self._operators, key)
+        whose = key.name if isinstance(key, OperatorKey) else key.customer_id
+        log.info("key_changed", whose=whose, active=key.active)
 
 
 def place_of(entry_id: str) -> Place:
@@ -151,8 +168,17 @@ def place_of(entry_id: str) -> Place:
     return int(milliseconds), int(sequence or 0)
 
 
-def _apply(keys: dict[str, ApiKey], key: ApiKey) -> None:
-    if key.active:
-        keys[key.sha256] = key
-    else:
+def _read(fields: dict[bytes, bytes]) -> Change:
+    if OPERATOR_PAYLOAD in fields:
+        return msgspec.json.decode(fields[OPERATOR_PAYLOAD], type=OperatorKey)
+    return msgspec.json.decode(fields.get(PAYLOAD, b""), type=ApiKey)
+
+
+def _apply(keys: dict[str, ApiKey], operators: dict[str, OperatorKey], key: Change) -> None:
+    if not key.active:
         keys.pop(key.sha256, None)
+        operators.pop(key.sha256, None)
+    elif isinstance(key, OperatorKey):
+        operators[key.sha256] = key
+    else:
+        keys[key.sha256] = key

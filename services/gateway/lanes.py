@@ -23,6 +23,7 @@ from services.gateway.rest import json_response
 from shared.bus import lanes, records
 from shared.bus.queue import read_queue
 from shared.bus.topups import Topups
+from shared.contracts.acts import act_by
 from shared.contracts.catalogue import OFFERS
 from shared.contracts.instants import timestamp
 from shared.contracts.states import Reason
@@ -83,7 +84,10 @@ class LaneRoutes:
             until_ms = understood(lambda: moment_ms("until", until, now_ms=now_ms))
         change = await on_streams(
             self._lanes.hold(
-                provider, reason=asked.reason, by=who, until_ms=until_ms, replace=asked.replace
+                provider,
+                act=act_by(who, why=asked.reason),
+                until_ms=until_ms,
+                replace=asked.replace,
             )
         )
         if change.word == "taken":
@@ -105,7 +109,8 @@ class LaneRoutes:
                 f"{provider} is held because the streams lack what is in the books; "
                 "`topup reconcile streams` opens it"
             )
-        change = await on_streams(self._lanes.release(provider, by=who, seen_since_ms=seen_ms))
+        act = act_by(who, why=asked.reason or "")
+        change = await on_streams(self._lanes.release(provider, act=act, seen_since_ms=seen_ms))
         if change.word == "changed":
             raise Conflict(
                 f"{provider} is held by now {_story(change.before)}; nothing was changed. "

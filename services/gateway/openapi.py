@@ -32,7 +32,7 @@ _SECURITY: Final = {
         "type": "apiKey",
         "in": "header",
         "name": "x-admin-key",
-        "description": "The admin's key; the admin API is off where none is set.",
+        "description": "An operator's key, or ADMIN_KEY; the admin API is off where there is none.",
     },
 }
 _ABOUT: Final = """

@@ -8,6 +8,7 @@ import msgspec
 
 from shared.contracts.errors import TopupError
 from shared.contracts.peers import (
+    AUDIT_PATH,
     FILE_PATH,
     KEY_USES_PATH,
     KEYS_PATH,
@@ -15,6 +16,8 @@ from shared.contracts.peers import (
     TOPUP_PATH,
     TOPUPS_PATH,
     TOTALS_PATH,
+    AuditPage,
+    AuditQuery,
     KeySnapshot,
     KeyUses,
     KeyUsesNoted,
@@ -200,8 +203,13 @@ class Ledger(_Peer):
         """Return the figures of the admin's metrics."""
         return _present(await self._ask("GET", TOTALS_PATH, Totals), TOTALS_PATH)
 
+    async def audit(self, query: AuditQuery) -> AuditPage:
+        """Return acts, newest first."""
+        page = await self._ask("GET", AUDIT_PATH, AuditPage, query=_parameters(query))
+        return _present(page, AUDIT_PATH)
 
-def _parameters(asked: TopupFilter) -> dict[str, str]:
+
+def _parameters(asked: msgspec.Struct) -> dict[str, str]:
     return {name: str(value) for name, value in msgspec.to_builtins(asked).items()}
 
 

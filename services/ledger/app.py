@@ -7,6 +7,7 @@ import psycopg
 import structlog
 
 from services.ledger.books import Books
+from services.ledger.chain import Chain
 from services.ledger.changes import Changes
 from services.ledger.database import Database, said
 from services.ledger.dossier import Dossiers
@@ -86,8 +87,8 @@ class Ledger:
         key = settings.evidence_key
         dossiers = Dossiers(self._database, Signer(key) if key else None, clock)
         past = Past(self._database, clock, timezone=settings.timezone)
-        lists = Lists(past, self._topups)
-        app = query_app(past, lists, Keys(Changes(self._database, self._client)), dossiers)
+        keys, chain = Keys(Changes(self._database, self._client)), Chain(self._database)
+        app = query_app(past, Lists(past, self._topups), keys, dossiers=dossiers, chain=chain)
         drain_s = settings.drain_timeout_ms / 1_000
         self.listeners = [Listener(app, host=settings.host, port=settings.port, drain_s=drain_s)]
         self.health = self._health(instance, clock)
@@ -135,6 +136,7 @@ class Ledger:
             ),
             client=self._client,
             books=Books(self._database),
+            chain=Chain(self._database),
             clock=clock,
             draining=self._draining,
             crash=crash,

@@ -1,14 +1,15 @@
 """Customers: who may sell, under which path, how much a minute; each change is told at once."""
 
 import datetime as dt
+from typing import Any
 
 import msgspec
 
-from services.ledger.changes import Changes, unknown_customer
+from services.ledger.changes import Changes, Cursor, unknown_customer
 from services.ledger.names import check_customer_id, check_limit, check_merchant
 from services.ledger.queries import queries
 from shared.contracts.errors import InvalidRequest
-from shared.contracts.keys import SCOPES
+from shared.contracts.keys import SCOPES, id_of
 
 
 class Customer(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,13 +60,7 @@ class Customers:
         check_customer_id(customer_id)
         check_merchant(merchant)
         check_limit(limit)
-        made = await self._changes.read(
-            "insert_customer",
-            customer_id=customer_id,
-            merchant=merchant,
-            limit_per_minute=limit,
-        )
-        if not made:
+        if not await self._insert(customer_id, merchant, limit):
             raise InvalidRequest(
                 f"customer {customer_id} exists; see: topup customers show {customer_id}"
             )
@@ -74,16 +69,25 @@ class Customers:
         """Set the requests a minute; None: what the gateways have as their default."""
         check_limit(limit)
         async with self._changes.to(customer_id) as cursor:
+            before = await _as_it_is(cursor, customer_id)
             await cursor.execute(
                 queries()["set_limit"], {"customer_id": customer_id, "limit_per_minute": limit}
+            )
+            after = await _as_it_is(cursor, customer_id)
+            await self._changes.note(
+                cursor, "customer.limit", customer_id, before=before, after=after
             )
 
     async def disable(self, customer_id: str, *, disabled: bool = True) -> None:
         """Let none of its keys in any more, or all that have not ended again."""
         async with self._changes.to(customer_id) as cursor:
+            before = await _as_it_is(cursor, customer_id)
             await cursor.execute(
                 queries()["set_disabled"], {"customer_id": customer_id, "disabled": disabled}
             )
+            act = "customer.disable" if disabled else "customer.enable"
+            after = await _as_it_is(cursor, customer_id)
+            await self._changes.note(cursor, act, customer_id, before=before, after=after)
 
     async def seed(self, seed: Seed) -> None:
         """Make the customer and its key where they are missing, and announce the key.
@@ -93,12 +97,7 @@ class Customers:
         """
         check_customer_id(seed.customer_id)
         check_merchant(seed.merchant)
-        await self._changes.read(
-            "insert_customer",
-            customer_id=seed.customer_id,
-            merchant=seed.merchant,
-            limit_per_minute=None,
-        )
+        await self._insert(seed.customer_id, seed.merchant, None)
         async with self._changes.to(seed.customer_id) as cursor:
             await cursor.execute(
                 queries()["insert_key"],
@@ -110,11 +109,32 @@ class Customers:
                     "label": "",
                 },
             )
+            made = await cursor.fetchone()
             await cursor.execute(queries()["key_owner"], {"sha256": seed.key_sha256})
             owner = await cursor.fetchone()
             if owner is None or owner["customer_id"] != seed.customer_id:
                 raise InvalidRequest("key_sha256 belongs to another customer; draw another key")
+            if made is not None:
+                after = {"id": id_of(seed.key_sha256), "scopes": SCOPES}
+                await self._changes.note(cursor, "key.create", seed.customer_id, after=after)
+
+    async def _insert(self, customer_id: str, merchant: str, limit: int | None) -> bool:
+        """Make the customer unless it exists; tell whether it did."""
+        row = {"customer_id": customer_id, "merchant": merchant, "limit_per_minute": limit}
+        async with self._changes.transaction() as cursor:
+            await cursor.execute(queries()["insert_customer"], row)
+            if await cursor.fetchone() is None:
+                return False
+            after = await _as_it_is(cursor, customer_id)
+            await self._changes.note(cursor, "customer.create", customer_id, after=after)
+        return True
 
     async def _read(self, customer_id: str | None) -> list[Customer]:
         rows = await self._changes.read("customers", customer_id=customer_id)
         return msgspec.convert(rows, list[Customer])
+
+
+async def _as_it_is(cursor: Cursor, customer_id: str) -> dict[str, Any] | None:
+    """Return the customer's row, for the audit."""
+    await cursor.execute(queries()["customer_row"], {"customer_id": customer_id})
+    return await cursor.fetchone()

@@ -24,6 +24,9 @@ VALUES (%(customer_id)s, %(merchant)s, %(limit_per_minute)s)
 ON CONFLICT (customer_id) DO NOTHING
 RETURNING customer_id;
 
+-- customer_row: what operators decide of a customer.
+SELECT merchant, limit_per_minute, disabled FROM customers WHERE customer_id = %(customer_id)s;
+
 -- set_limit: null is the default of the gateways.
 UPDATE customers SET limit_per_minute = %(limit_per_minute)s WHERE customer_id = %(customer_id)s;
 
@@ -43,7 +46,8 @@ ORDER BY customer_id;
 -- insert_key: a key of a customer, once.
 INSERT INTO api_keys (sha256, prefix, customer_id, scopes, label)
 VALUES (%(sha256)s, %(prefix)s, %(customer_id)s, %(scopes)s, %(label)s)
-ON CONFLICT (sha256) DO NOTHING;
+ON CONFLICT (sha256) DO NOTHING
+RETURNING sha256;
 
 -- key_owner: whose a key is.
 SELECT customer_id FROM api_keys WHERE sha256 = %(sha256)s;

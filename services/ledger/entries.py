@@ -72,10 +72,7 @@ def read_request(entry: str, fields: Fields) -> Request:
 
 
 def _request(fields: Fields) -> Request:
-    topup_id = _text(fields, "id")
-    wrong = unbookable_id(topup_id)
-    if wrong:
-        raise Unreadable(wrong)
+    topup_id = uuid_in(fields, "id")
     raw = _field(fields, "body")
     try:
         body = decode_request(raw)
@@ -84,7 +81,7 @@ def _request(fields: Fields) -> Request:
     wrong = unbookable(body)
     if wrong:
         raise Unreadable(wrong)
-    at_ms = _number(fields, "at", maximum=_AT_MS_MAX)
+    at_ms = number_in(fields, "at", maximum=_AT_MS_MAX)
     return Request(
         topup_id=topup_id,
         body=body,
@@ -100,16 +97,16 @@ def read_outcome(entry: str, fields: Fields) -> Outcome:
     Raises:
         Unreadable: as `read_request`.
     """
-    state = _text(fields, "state")
+    state = text_in(fields, "state")
     if state not in SETTLED:
         raise Unreadable(f"state {state[:32]!r} is not one of {', '.join(sorted(SETTLED))}")
-    seq = _number(fields, "seq", maximum=_SEQ_MAX)
+    seq = number_in(fields, "seq", maximum=_SEQ_MAX)
     if seq < 1 or (seq > 1 and state == State.UNRESOLVED):
         raise Unreadable(f"{state} cannot be outcome number {seq}")
     settled_at_ms = int(entry.partition("-")[0])
     if settled_at_ms > _AT_MS_MAX:
         raise Unreadable(f"entry {entry} is of no time that can be booked")
-    reason, raw_evidence = _text(fields, "reason"), _unpacked(_field(fields, "evidence"))
+    reason, raw_evidence = text_in(fields, "reason"), _unpacked(_field(fields, "evidence"))
     raw_tries = _tries(fields.get("tried", b""))
     request = _request(fields)
     provider = _provider(fields, request.body)
@@ -149,7 +146,7 @@ def plain(text: str) -> str:
 def _provider(fields: Fields, body: TopupRequested) -> str | None:
     if "provider" not in fields:
         return None
-    provider = _text(fields, "provider")
+    provider = text_in(fields, "provider")
     if provider not in (body.route or {}):
         raise Unreadable(f"provider {provider[:32]!r} is none of its route")
     return provider
@@ -185,14 +182,25 @@ def _field(fields: Fields, name: str) -> bytes:
     return fields[name]
 
 
-def _text(fields: Fields, name: str) -> str:
+def uuid_in(fields: Fields, name: str) -> str:
+    """Return the field's id; raises Unreadable, as those below do."""
+    value = text_in(fields, name)
+    wrong = unbookable_id(value)
+    if wrong:
+        raise Unreadable(wrong)
+    return value
+
+
+def text_in(fields: Fields, name: str) -> str:
+    """Return the field's text."""
     try:
         return _field(fields, name).decode()
     except UnicodeDecodeError:
         raise Unreadable(f"field {name} is not text") from None
 
 
-def _number(fields: Fields, name: str, *, maximum: int) -> int:
+def number_in(fields: Fields, name: str, *, maximum: int) -> int:
+    """Return the field's whole number, from 0 on."""
     value = _field(fields, name)
     if not _NUMBER.fullmatch(value) or int(value) > maximum:
         raise Unreadable(f"field {name} is {value[:32]!r}, not a number up to {maximum}")

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import Send
 
 from services.ledger import metrics
+from services.ledger.chain import Chain
 from services.ledger.database import said
 from services.ledger.dossier import Dossiers
 from services.ledger.keys import Keys
@@ -23,6 +24,7 @@ from services.ledger.lists import Lists
 from services.ledger.store import Past
 from shared.contracts.errors import InvalidRequest, NotAccepted, NotKnown
 from shared.contracts.peers import (
+    AUDIT_PATH,
     FILE_PATH,
     KEY_USES_MAX,
     KEY_USES_PATH,
@@ -30,6 +32,7 @@ from shared.contracts.peers import (
     TOPUP_PATH,
     TOPUPS_PATH,
     TOTALS_PATH,
+    AuditQuery,
     KeyUses,
     TopupFilter,
     TopupQuery,
@@ -50,7 +53,9 @@ Answer = Callable[[Request], Awaitable[Response]]
 AskedT = TypeVar("AskedT")
 
 
-def query_app(past: Past, lists: Lists, api_keys: Keys, dossiers: Dossiers) -> Starlette:
+def query_app(
+    past: Past, lists: Lists, api_keys: Keys, *, dossiers: Dossiers, chain: Chain
+) -> Starlette:
     """Return the app of the ledger's port."""
 
     async def keys(_request: Request) -> Response:
@@ -82,6 +87,7 @@ def query_app(past: Past, lists: Lists, api_keys: Keys, dossiers: Dossiers) -> S
                 ("GET", FIND_PATH, _find(dossiers)),
                 ("GET", TOPUPS_PATH, _page(lists)),
                 ("GET", FILE_PATH, _file(lists)),
+                ("GET", AUDIT_PATH, _audit(chain)),
             )
         ],
         exception_handlers={
@@ -129,6 +135,13 @@ def _page(lists: Lists) -> Answer:
     return page
 
 
+def _audit(chain: Chain) -> Answer:
+    async def audit(request: Request) -> Response:
+        return _json(await chain.page(_asked(request, AuditQuery, example="?limit=50")))
+
+    return audit
+
+
 def _file(lists: Lists) -> Answer:
     async def file(request: Request) -> Response:
         lines = lists.file(_asked(request, TopupFilter))
@@ -138,14 +151,16 @@ def _file(lists: Lists) -> Answer:
     return file
 
 
-def _asked(request: Request, kind: type[AskedT]) -> AskedT:
+def _asked(
+    request: Request, kind: type[AskedT], *, example: str = "?customer_id=C&limit=50"
+) -> AskedT:
     parameters = dict(request.query_params)
     try:
         asked = msgspec.convert(parameters, kind, strict=False)
     except msgspec.ValidationError as problem:
-        raise InvalidRequest(f"{problem}; for example ?customer_id=C&limit=50") from None
+        raise InvalidRequest(f"{problem}; for example {example}") from None
     if any("\x00" in value for value in parameters.values()):
-        raise InvalidRequest("a parameter holds the character NUL, which no topup has")
+        raise InvalidRequest("a parameter holds the character NUL, which nothing here has")
     return asked
 
 

@@ -9,7 +9,7 @@ from services.ledger.names import check_key_id, check_label, check_scopes
 from services.ledger.queries import queries
 from shared.contracts.errors import InvalidRequest
 from shared.contracts.keys import id_of
-from shared.contracts.peers import ApiKey, KeySnapshot, KeyUses, KeyUsesNoted
+from shared.contracts.peers import ApiKey, KeySnapshot, KeyUses, KeyUsesNoted, OperatorKey
 
 
 class NewKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +60,12 @@ class Keys:
         """Return all keys that work; what is announced after `as_of` may not be in it."""
         as_of = await self._changes.told_up_to()
         rows = await self._changes.read("keys")
-        return KeySnapshot(keys=msgspec.convert(rows, list[ApiKey]), as_of=as_of)
+        operators = await self._changes.read("operator_keys")
+        return KeySnapshot(
+            keys=msgspec.convert(rows, list[ApiKey]),
+            as_of=as_of,
+            operators=msgspec.convert(operators, list[OperatorKey]),
+        )
 
     async def note_uses(self, uses: KeyUses) -> KeyUsesNoted:
         """Keep what is newer than what is known by more than a minute; never a future moment."""
@@ -104,11 +109,18 @@ class Keys:
         check_label(label)
         async with self._changes.to(customer_id) as cursor:
             await _insert(cursor, customer_id, new, scopes=scopes, label=label)
+            after = {"id": id_of(new.sha256), "scopes": scopes, "label": label}
+            await self._changes.note(cursor, "key.create", customer_id, after=after)
 
     async def revoke(self, key: Key) -> None:
         """End the key now; once more, it is announced again."""
         async with self._changes.to(key.customer_id, ended=[key.sha256]) as cursor:
             await cursor.execute(queries()["revoke_key"], {"sha256": key.sha256})
+            before = {"id": key.id, "revoked": key.revoked_at is not None}
+            after = {"id": key.id, "revoked": True}
+            await self._changes.note(
+                cursor, "key.revoke", key.customer_id, before=before, after=after
+            )
 
     async def rotate(self, key: Key, new: NewKey, *, grace_ms: int) -> None:
         """Put a new key in the place of one, which ends now or after the grace.
@@ -126,6 +138,11 @@ class Keys:
             end = "end_key_later" if grace_ms else "revoke_key"
             await cursor.execute(queries()[end], {"sha256": key.sha256, "grace_ms": grace_ms})
             await _insert(cursor, key.customer_id, new, scopes=list(key.scopes), label=key.label)
+            before = {"id": key.id}
+            after = {"id": id_of(new.sha256), "grace_ms": grace_ms}
+            await self._changes.note(
+                cursor, "key.rotate", key.customer_id, before=before, after=after
+            )
 
     async def _list(self, customer_id: str | None, key_id: str, *, with_ended: bool) -> list[Key]:
         rows = await self._changes.read(

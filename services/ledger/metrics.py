@@ -6,7 +6,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 ENTRIES: Final = Counter(
     "topup_ledger_entries_total",
-    "Stream entries by kind (request, outcome) and what they were to the books "
+    "Stream entries by kind (request, outcome, act) and what they were to the books "
     "(new, known, aside: contradicts them, dead: cannot be read).",
     ["kind", "result"],
 )

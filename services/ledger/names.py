@@ -1,9 +1,10 @@
-"""What customers, their paths, their limits and their keys' labels may be; pure checks."""
+"""What customers, paths, limits, labels and operators' names may be; pure checks."""
 
 import re
 from collections.abc import Sequence
 from typing import Final
 
+from shared.contracts.acts import is_operator
 from shared.contracts.errors import InvalidRequest
 from shared.contracts.keys import SCOPES
 
@@ -60,6 +61,15 @@ def check_label(label: str) -> None:
         raise InvalidRequest(
             f"label {_short(label)} is not up to {LABEL_LENGTH_MAX} printable characters; "
             "for example 'web shop'"
+        )
+
+
+def check_operator(name: str) -> None:
+    """Raise InvalidRequest unless a person may be called so."""
+    if not is_operator(name):
+        raise InvalidRequest(
+            f"{_short(name)} is no name for an operator: 1 to 32 of a-z, 0-9, '.', '_' and '-', "
+            "the first a letter, and none of our own (admin, ledger, …); for example ana"
         )
 
 

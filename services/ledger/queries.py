@@ -1,4 +1,4 @@
-"""The statements of `queries.sql` and `customers.sql`, by name."""
+"""The statements of the files beside this one, by name."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Final, LiteralString
 
-_FILES: Final = ("queries.sql", "customers.sql", "streams.sql", "statements.sql")
+_FILES: Final = (
+    "queries.sql",
+    "customers.sql",
+    "streams.sql",
+    "statements.sql",
+    "operators.sql",
+)
 _NAME: Final = re.compile(r"^-- (\w+): ", re.MULTILINE)
 
 

@@ -15,6 +15,7 @@ from services.ledger.queries import queries
 from shared.bus.records import LaneState
 from shared.bus.topups import Topups
 from shared.bus.trust import Loss, Trust
+from shared.contracts.acts import act_by
 from shared.contracts.errors import TopupError
 from shared.contracts.states import Reason
 
@@ -82,7 +83,8 @@ class Watch:
         """Open the lanes that were held because of a loss, and no other."""
         for partition, provider, lane in await self._lanes():
             if lane.reason == Reason.STREAMS_LOST:
-                await self._trust.release(partition, provider, by=BY)
+                act = act_by(BY, why="the streams are what the books know")
+                await self._trust.release(partition, provider, act=act)
 
     async def _compare(self, partition: int) -> Loss | None:
         generation = (await self.generations()).get(partition)
@@ -120,7 +122,8 @@ class Watch:
         for partition, provider, lane in await self._lanes():
             if lane.state != "held" or lane.until is not None:
                 log.error("lane_held", partition=partition, provider=provider)
-                await self._trust.hold(partition, provider, reason=Reason.STREAMS_LOST, by=BY)
+                act = act_by(BY, why=Reason.STREAMS_LOST)
+                await self._trust.hold(partition, provider, act=act)
 
     async def _lanes(self) -> list[tuple[int, str, LaneState]]:
         found = [await self._topups.lanes(partition) for partition in range(len(self.standings))]

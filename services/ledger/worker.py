@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 import psycopg
 import stamina
@@ -12,13 +12,14 @@ from redis.exceptions import RedisError, ResponseError
 
 from services.ledger import metrics
 from services.ledger.books import Booked, Books
+from services.ledger.chain import Chain
 from services.ledger.database import said
 from services.ledger.sheets import UNBOOKABLE, Sheet, read_sheet
 from shared.bus.reader import Entry, GroupReader
 from shared.bus.topups import Topups
 from shared.contracts.errors import NotDurable, TopupError
 from shared.contracts.limits import BATCH_MAX, DEAD_PAYLOAD_BYTES_MAX
-from shared.contracts.streams import LEDGER_GROUP, brings_outcomes
+from shared.contracts.streams import LEDGER_GROUP, brings_acts, brings_outcomes
 from shared.runtime.clock import Clock
 from shared.runtime.crashpoints import CrashPoint
 from shared.runtime.redis import Client
@@ -36,6 +37,8 @@ LOST_MS: Final = 60_000
 ACK_ATTEMPTS: Final = 5
 REASON_CHARACTERS_MAX: Final = 500
 
+DoneT = TypeVar("DoneT")
+
 
 class Bookkeeper:
     """Books the streams of one partition; nobody waits for it, so it lets entries gather."""
@@ -49,6 +52,7 @@ class Bookkeeper:
         reader: GroupReader,
         client: Client,
         books: Books,
+        chain: Chain,
         clock: Clock,
         draining: asyncio.Event,
         crash: CrashPoint,
@@ -56,10 +60,13 @@ class Bookkeeper:
         self._topups = topups
         self._providers = providers
         self._names = topups.keys[partition]
-        self._streams = [self._names.outcomes, *map(self._names.requests, providers)]
+        self._streams = [
+            self._names.outcomes, self._names.acts, *map(self._names.requests, providers)
+        ]  # fmt: skip
         self._reader = reader
         self._client = client
         self._books = books
+        self._chain = chain
         self._clock = clock
         self._draining = draining
         self._crash = crash
@@ -142,15 +149,26 @@ class Bookkeeper:
         return entries
 
     async def _commit(self, sheet: Sheet) -> None:
+        if sheet.acts:
+            appended = await self._patiently(lambda: self._chain.book(sheet.acts))
+            metrics.ENTRIES.labels("act", "new").inc(appended)
+            metrics.ENTRIES.labels("act", "known").inc(len(sheet.acts) - appended)
         started = self._clock.monotonic()
         if not sheet.requests and not sheet.outcomes:
             return
-        booked = await self._patiently(sheet)
+        booked = await self._patiently(
+            lambda: self._books.book(
+                sheet.requests,
+                sheet.outcomes,
+                reached=sheet.reached,
+                before_commit=lambda: self._crash("ledger.before_commit"),
+            )
+        )
         self._crash("ledger.after_commit")
         metrics.BOOK_SECONDS.observe(self._clock.monotonic() - started)
         self._count(sheet, booked)
 
-    async def _patiently(self, sheet: Sheet) -> Booked:
+    async def _patiently(self, commit: Callable[[], Awaitable[DoneT]]) -> DoneT:
         """Commit, however long the database is away: the batch is safe in our hands meanwhile."""
         async for attempt in stamina.retry_context(
             on=self._may_pass,
@@ -161,12 +179,7 @@ class Bookkeeper:
         ):
             with attempt:
                 async with asyncio.timeout(BOOK_S_MAX):
-                    return await self._books.book(
-                        sheet.requests,
-                        sheet.outcomes,
-                        reached=sheet.reached,
-                        before_commit=lambda: self._crash("ledger.before_commit"),
-                    )
+                    return await commit()
         raise AssertionError("it returns or raises")
 
     async def _kept(self, entries: Sequence[Entry]) -> list[Entry]:
@@ -210,7 +223,7 @@ class Bookkeeper:
                     "id": entry.fields.get("id", b"")[:64],
                     "lane": entry.stream.rsplit(":", 1)[-1],
                     "reason": reason[:REASON_CHARACTERS_MAX],
-                    "payload": entry.fields.get("body", b"")[:DEAD_PAYLOAD_BYTES_MAX],
+                    "payload": entry.fields.get("body", _written(entry))[:DEAD_PAYLOAD_BYTES_MAX],
                     "entry": entry.id,
                 },
             )
@@ -232,6 +245,8 @@ class Bookkeeper:
                 await self._topups.prepare(provider)
 
     def _kind(self, entry: Entry) -> str:
+        if brings_acts(entry.stream):
+            return "act"
         return "outcome" if brings_outcomes(entry.stream) else "request"
 
     def _count(self, sheet: Sheet, booked: Booked) -> None:
@@ -248,3 +263,8 @@ class Bookkeeper:
         if booked.set_aside:
             metrics.SET_ASIDE.inc(booked.set_aside)
             log.error("entries_set_aside", count=booked.set_aside)
+
+
+def _written(entry: Entry) -> bytes:
+    """Return what an entry without a body says, for people."""
+    return b"\n".join(b"%b=%b" % (name.encode(), value) for name, value in entry.fields.items())

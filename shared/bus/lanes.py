@@ -5,6 +5,7 @@ import msgspec
 from shared.bus.calls import Caller
 from shared.bus.records import LaneState, text
 from shared.bus.topups import Topups
+from shared.contracts.acts import ActBy
 from shared.runtime.redis import Client
 
 _FULLY: LaneState = LaneState()
@@ -34,15 +35,19 @@ class Lanes:
         return lanes
 
     async def hold(
-        self, provider: str, *, reason: str, by: str, until_ms: int | None, replace: bool
+        self, provider: str, *, act: ActBy, until_ms: int | None = None, replace: bool = False
     ) -> LaneChange:
         """Hold it; where somebody else does so already, only with `replace`, else `taken`."""
-        args = [provider, reason, by, "" if until_ms is None else until_ms, int(replace)]
+        until = "" if until_ms is None else until_ms
+        args = [provider, act.why, act.who, until, int(replace), act.id]
         return await self._in_each("hold", args)
 
-    async def release(self, provider: str, *, by: str, seen_since_ms: int | None) -> LaneChange:
+    async def release(
+        self, provider: str, *, act: ActBy, seen_since_ms: int | None = None
+    ) -> LaneChange:
         """Open it; with `seen_since_ms` only if that hold still stands, else `changed`."""
-        args = [provider, by, "" if seen_since_ms is None else seen_since_ms]
+        seen = "" if seen_since_ms is None else seen_since_ms
+        args = [provider, act.who, seen, act.id, act.why]
         return await self._in_each("release", args)
 
     async def _in_each(self, function: str, args: list[str | int]) -> LaneChange:
@@ -52,7 +57,7 @@ class Lanes:
         """
         changes: list[LaneChange] = []
         for names in self._topups.keys:
-            reply = await self._caller.call(function, [names.lanes], args, durable=True)
+            reply = await self._caller.call(function, [names.lanes, names.acts], args, durable=True)
             changes.append(LaneChange(text(reply[0]), *map(_state, reply[1:])))
             if changes[-1].word == "taken":
                 return changes[-1]

@@ -1,17 +1,18 @@
 #!lua name=topups1
--- minor 12
+-- minor 13
 -- The life of a topup: every step that changes its record, its stream entries or its lane.
 --
 -- KEYS of every function, unless it says otherwise:
 --   1 lane (stream)  2 outcomes (stream)  3 waiting (zset)  4 alive (zset)  5 counters (hash)
---   6 meta (hash)    7 lanes (hash)       8 dead (stream)
+--   6 meta (hash)    7 lanes (hash)       8 dead (stream)   9 acts (stream; of older callers: none)
 --   then n records, then n key records (an item without a key gives its record again)
 --   then the other lanes that topups of this batch may be moved to
 -- A batch is of one partition and one lane. Each item is tried alone: what goes wrong with it is
 -- its own reply, { "error:<text>" }. A repeated call changes nothing.
 -- Times are milliseconds of this server's clock. Only keys given in KEYS are touched.
 
-local COMMON = 8
+local COMMON = 9
+local COMMON_BEFORE_ACTS = 8
 local VERSION = 1
 local SILENT_MS = 5000
 local ALIVE_FORGET_MS = 3600000
@@ -62,16 +63,19 @@ end
 
 -- One call's view of its keys, its time and the counters it will change.
 local function context(keys, n)
-  assert(#keys >= COMMON + 2 * n, 'KEYS do not fit ARGV')
+  local has_acts = keys[COMMON] == string.gsub(keys[6], 'meta$', 'acts')
+  local common = has_acts and COMMON or COMMON_BEFORE_ACTS
+  assert(#keys >= common + 2 * n, 'KEYS do not fit ARGV')
   local others = {}
-  for at = COMMON + 2 * n + 1, #keys do others[string.match(keys[at], '([^:]+)$')] = keys[at] end
+  for at = common + 2 * n + 1, #keys do others[string.match(keys[at], '([^:]+)$')] = keys[at] end
   return { others = others, lane = keys[1], outcomes = keys[2], waiting = keys[3], alive = keys[4],
     counters = keys[5], meta = keys[6], lanes = keys[7], dead = keys[8],
-    keys = keys, n = n, now = now_ms(), deltas = {}, provider = string.match(keys[1], '([^:]+)$') }
+    acts = has_acts and keys[COMMON] or nil, common = common, keys = keys, n = n,
+    now = now_ms(), deltas = {}, provider = string.match(keys[1], '([^:]+)$') }
 end
 
-local function record_key(c, i) return c.keys[COMMON + i] end
-local function key_record_key(c, i) return c.keys[COMMON + c.n + i] end
+local function record_key(c, i) return c.keys[c.common + i] end
+local function key_record_key(c, i) return c.keys[c.common + c.n + i] end
 
 local function is_final(state) return state == 'succeeded' or state == 'failed' end
 
@@ -213,6 +217,32 @@ local function suspect(c, i, r, lost_at, quarantine)
   end
 end
 
+-- ---- acts ----------------------------------------------------------------------------------
+
+local function make_group(stream, group)
+  local made = redis.pcall('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
+  if type(made) == 'table' and made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then
+    error(made)
+  end
+end
+
+-- The id of an act that nobody has named: a UUIDv7, its random bits from what it is.
+local function act_id(now, ...)
+  local ms, rest = string.format('%012x', now), redis.sha1hex(table.concat({ ... }, '\n'))
+  return string.sub(ms, 1, 8) .. '-' .. string.sub(ms, 9) .. '-7' .. string.sub(rest, 1, 3)
+    .. '-8' .. string.sub(rest, 4, 6) .. '-' .. string.sub(rest, 7, 18)
+end
+
+-- Write down who changed what, in the step that changed it; `before` and `after` are JSON. Where
+-- a repeat may tell it again, it has the same id.
+local function tell(acts, id, now, who, act, target, why, before, after)
+  if not acts then return end
+  if redis.call('EXISTS', acts) == 0 then make_group(acts, 'ledger') end
+  if id == '' then id = act_id(now, acts, who, act, target, before, after) end
+  redis.call('XADD', acts, '*', 'id', id, 'at', text(now), 'who', who, 'act', act,
+    'target', target, 'why', why, 'before', before, 'after', after)
+end
+
 -- ---- lanes ---------------------------------------------------------------------------------
 
 local function lane_of(lanes, provider)
@@ -249,29 +279,38 @@ local function own_lane(c)
   return c.lane_state
 end
 
+-- The lane has changed by itself; `who` carried the topup that it was learned from.
+local function tell_change(c, who, act, why, before)
+  tell(c.acts, '', c.now, who, act, c.provider, why, before, cjson.encode(c.lane_state))
+end
+
 -- Let everything through an open lane, and one topup through one whose hold has run out.
-local function pass(c, id, lease)
+local function pass(c, id, lease, owner)
   local lane = own_lane(c)
   if lane.state == 'open' then return true end
   if not (passable(lane, c.now) or (lane.state == 'probing' and lane.probe == id)) then return false end
+  local before, probed = cjson.encode(lane), lane.probe
   lane.state, lane.probe, lane.probe_until, lane['until'] = 'probing', id, c.now + lease, nil
   write_lane(c.lanes, c.provider, lane)
+  if probed ~= id then tell_change(c, owner, 'lane.probe', lane.reason or '', before) end
   return true
 end
 
 -- The lane is held by itself; each further time in a row for twice as long.
-local function trip(c, says, reason, hold_ms, failures)
+local function trip(c, who, says, reason, hold_ms, failures)
   local lane = own_lane(c)
+  local before = cjson.encode(lane)
   local holds = lane.holds or 0
   local length = math.min(hold_ms * 2 ^ holds, HOLD_MS_MAX[says])
   c.lane_state = hold_lane(c.lanes, c.provider, lane, reason, says == 'hold' and 'provider' or 'breaker',
     c.now, c.now + length, holds + 1, failures)
+  tell_change(c, who, 'lane.hold', reason, before)
 end
 
 -- Learn of the lane from the end of an attempt of `id`: what it says is in SAYS. `hold` is for how
 -- long it is held at first, and how many failures in a row do that: `5000 5`; an older dispatcher
 -- gives no number, and 0 is never. Whichever replica has them: they are counted here.
-local function tell_lane(c, id, says, reason, hold)
+local function tell_lane(c, id, who, says, reason, hold)
   local hold_ms, breaker = string.match(hold, '^(%d+) ?(%d*)$')
   hold_ms, breaker = tonumber(hold_ms), tonumber(breaker) or 0
   local lane = own_lane(c)
@@ -283,7 +322,9 @@ local function tell_lane(c, id, says, reason, hold)
     end
   elseif says == 'fine' then
     if probed then
+      local before = cjson.encode(lane)
       c.lane_state = open_lane(c.lanes, c.provider, c.now, 'probe')
+      tell_change(c, who, 'lane.release', 'the provider has answered ' .. id, before)
     elseif lane.state == 'open' and lane.failures then
       lane.failures = nil
       write_lane(c.lanes, c.provider, lane)
@@ -291,7 +332,7 @@ local function tell_lane(c, id, says, reason, hold)
   elseif probed or lane.state == 'open' then
     local failures = (lane.failures or 0) + (says == 'hold' and 0 or 1)
     if probed or says == 'hold' or breaker > 0 and failures >= breaker then
-      trip(c, says, reason, hold_ms, failures)
+      trip(c, who, says, reason, hold_ms, failures)
     elseif breaker > 0 then
       lane.failures = failures
       write_lane(c.lanes, c.provider, lane)
@@ -301,22 +342,17 @@ end
 
 -- ---- streams -------------------------------------------------------------------------------
 
-local function make_group(stream, group)
-  local made = redis.pcall('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
-  if type(made) == 'table' and made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then
-    error(made)
-  end
-end
-
 local function make_lane(stream)
   make_group(stream, 'dispatcher')
   make_group(stream, 'ledger')
 end
 
 local function make_streams(c)
-  if redis.call('EXISTS', c.lane, c.outcomes) == 2 then return end
+  local acts = c.acts or c.outcomes
+  if redis.call('EXISTS', c.lane, c.outcomes, acts) == 3 then return end
   make_lane(c.lane)
   make_group(c.outcomes, 'ledger')
+  make_group(acts, 'ledger')
 end
 
 -- ---- from lane to lane ---------------------------------------------------------------------
@@ -419,7 +455,7 @@ end
 -- `route` is empty, or names all the lanes that may have it, in their order, this one first.
 -- reply { accepted, id, accepted_at } | { replayed|mismatch, id, '' }
 local function accept(keys, args)
-  local c = context(keys, (#keys - COMMON) / 2)
+  local c = context(keys, math.floor((#keys - COMMON_BEFORE_ACTS) / 2))
   local width = (#args - 2) / c.n
   local refused = refusal(c.meta, args[1])
   if refused then return refused end
@@ -520,7 +556,7 @@ local function begin(keys, args)
       settle(c, i, id, r, 'unresolved', 'no_answer', '', '', window)
       return { 'unresolved' }
     end
-    if not pass(c, id, lease) then
+    if not pass(c, id, lease, owner) then
       if move_on(c, i, id, r, 'held') then return { 'moved' } end
       return { 'held', HELD_RECHECK_MS }
     end
@@ -579,7 +615,7 @@ local function finish(keys, args)
     settle(c, i, id, r, settled, reason, reference, evidence, window)
     if own and own ~= '' then
       local heard = to ~= 'unresolved' or reason == 'never_arrived'
-      tell_lane(c, id, heard and 'fine' or 'silent', reason, args[3])
+      tell_lane(c, id, r.owner, heard and 'fine' or 'silent', reason, args[3])
     end
     return { 'ok', settled }
   end)
@@ -592,7 +628,7 @@ end
 --      said lane_reason); an older dispatcher gives neither of the last two
 -- reply { ok|fenced|lost|newer, due_ms }
 local function park(keys, args)
-  local c = context(keys, (#keys - COMMON) / 2)
+  local c = context(keys, math.floor((#keys - COMMON_BEFORE_ACTS) / 2))
   local quarantine, width = tonumber(args[1]), (#args - 2) / c.n
   return each(c, function(i)
     local id, nonce, delay, why, reason, said, lane_reason =
@@ -623,7 +659,7 @@ local function park(keys, args)
     redis.call('ZADD', c.waiting, due, id)
     move(c, i, r, 'waiting', c.provider)
     local asked = why == 'not_found' and r.mode ~= 'send'
-    tell_lane(c, id, asked and 'fine' or SAYS[why] or 'silent', lane_reason or reason, args[2])
+    tell_lane(c, id, r.owner, asked and 'fine' or SAYS[why] or 'silent', lane_reason or reason, args[2])
     return { 'ok', due - c.now }
   end)
 end
@@ -651,7 +687,7 @@ local function hand_on(keys, args)
       return { 'kept', '' }
     end
     remember(c, i, r, said)
-    tell_lane(c, id, SAYS[why], reason, args[1])
+    tell_lane(c, id, r.owner, SAYS[why], reason, args[1])
     return { 'moved', r.lane }
   end)
 end
@@ -713,13 +749,13 @@ end
 -- ---- people --------------------------------------------------------------------------------
 
 -- resolve: unresolved to its end, on evidence.
--- ARGV window_ms id succeeded|failed asked_at_ms provider_reference evidence
+-- ARGV window_ms id succeeded|failed asked_at_ms provider_reference evidence act_id who why
 -- reply { ok, state } | { too_soon, quarantine_until } | { <state> }
 local function resolve(keys, args)
   local c = context(keys, 1)
   local refused = refusal(c.meta)
   if refused then return refused end
-  local window, id, to, asked_at, reference, evidence = unpack(args)
+  local window, id, to, asked_at, reference, evidence, act, who, why = unpack(args)
   return each(c, function(i)
     local r = read(c, i)
     if not r then return { 'lost' } end
@@ -728,34 +764,43 @@ local function resolve(keys, args)
     if to == 'failed' and tonumber(asked_at) <= r.quarantine_until then
       return { 'too_soon', text(r.quarantine_until) }
     end
+    local before = { state = r.state, reason = r.reason, quarantine_until = r.quarantine_until }
     settle(c, i, id, r, to, 'resolved', reference, evidence, window)
+    tell(c.acts, act, c.now, who, 'topup.resolve', id, why, cjson.encode(before),
+      cjson.encode({ state = to, ref = reference }))
     return { 'ok', to }
   end)[1]
 end
 
 -- hold: nothing of the lane starts any more.
--- KEYS lanes  ARGV provider reason by until_ms|'' replace(1|0); without the last, as with 1
+-- KEYS lanes acts  ARGV provider reason by until_ms|'' replace(1|0) act_id
+-- without replace, as with 1; older callers give neither acts nor act_id
 -- reply { held|taken, before, after }: the lane as JSON; taken: somebody else's hold, and it stays
 local function hold(keys, args)
-  local provider, reason, by, held_until, replace = unpack(args)
+  local provider, reason, by, held_until, replace, act = unpack(args)
   local lane, now = lane_of(keys[1], provider), now_ms()
   local before = cjson.encode(lane)
   local others = lane.state == 'held' and (lane.holds or 0) == 0 and lane.by ~= by
   if replace == '0' and others and not passable(lane, now) then return { 'taken', before, before } end
   local after = hold_lane(keys[1], provider, lane, reason, by, now, tonumber(held_until), 0)
-  return { 'held', before, cjson.encode(after) }
+  after = cjson.encode(after)
+  tell(keys[2], act, now, by, 'lane.hold', provider, reason, before, after)
+  return { 'held', before, after }
 end
 
 -- release: the lane is open again.
--- KEYS lanes  ARGV provider by seen_since_ms|''; the last: only the hold that began then
+-- KEYS lanes acts  ARGV provider by seen_since_ms|'' act_id why
+-- with seen_since_ms only the hold that began then; older callers give neither acts nor act_id
 -- reply { released|open|changed, before, after }
 local function release(keys, args)
-  local provider, by, seen = unpack(args)
-  local lane = lane_of(keys[1], provider)
+  local provider, by, seen, act, why = unpack(args)
+  local lane, now = lane_of(keys[1], provider), now_ms()
   local before = cjson.encode(lane)
   if lane.state == 'open' then return { 'open', before, before } end
   if (seen or '') ~= '' and seen ~= text(lane.since or 0) then return { 'changed', before, before } end
-  return { 'released', before, cjson.encode(open_lane(keys[1], provider, now_ms(), by)) }
+  local after = cjson.encode(open_lane(keys[1], provider, now, by))
+  tell(keys[2], act, now, by, 'lane.release', provider, why, before, after)
+  return { 'released', before, after }
 end
 
 -- bury: an entry that code can't handle; its record never stays open.
@@ -982,7 +1027,7 @@ local function restore(keys, args)
     end
     if key ~= '' and not redis.call('SET', key_record_key(c, i), id .. ' ' .. print, 'NX')
         and redis.call('GET', key_record_key(c, i)) ~= id .. ' ' .. print then
-      c.keys[COMMON + c.n + i] = record_key(c, i) -- the key is another topup's by now: let it be
+      c.keys[c.common + c.n + i] = record_key(c, i) -- the key is another topup's by now: let it be
     end
     if to == 'unresolved' then
       redis.call('HSET', record_key(c, i), 'doubt', 'many', 'quarantine_until',

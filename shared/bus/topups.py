@@ -20,6 +20,7 @@ from shared.bus.messages import (
     Work,
 )
 from shared.bus.records import LaneState, Record, read_or_fail, text, whole
+from shared.contracts.acts import ActBy
 from shared.contracts.limits import DEAD_RETENTION_MS, LANE_TRIES
 from shared.contracts.states import State
 from shared.contracts.streams import DISPATCHER_GROUP, LEDGER_GROUP, PartitionKeys
@@ -203,7 +204,7 @@ class Topups:
         failed = failed_item(reply)
         return failed.text if failed else text(reply[0])
 
-    async def resolve(
+    async def resolve(  # noqa: PLR0913 - a settlement on evidence has many parts
         self,
         partition: int,
         record: Record,
@@ -212,13 +213,19 @@ class Topups:
         asked_at_ms: int,
         provider_reference: str,
         evidence: bytes,
+        act: ActBy,
     ) -> tuple[str, str]:
-        """Settle an unresolved topup on evidence; return the reply and its detail."""
+        """Settle an unresolved topup on evidence; return the reply and its detail.
+
+        Replies: `ok`; `too_soon` with the end of the quarantine in milliseconds; `lost`, `newer`;
+        else the state that it is in already. Raises as `accept` does.
+        """
         keys = self.keys[partition].with_records(
             record.lane, [(record.id, record.request.key_hash)]
         )
         args = [
-            self.window_ms, record.id, to.value, asked_at_ms, provider_reference, evidence
+            self.window_ms, record.id, to.value, asked_at_ms, provider_reference, evidence,
+            act.id, act.who, act.why,
         ]  # fmt: skip
         reply = await self._caller.call("resolve", keys, args, durable=True)
         return text(reply[0]), text(reply[1]) if len(reply) > 1 else ""
@@ -251,20 +258,7 @@ class Topups:
             text(name): msgspec.json.decode(value, type=LaneState) for name, value in found.items()
         }
 
-    # -- lanes and upkeep --------------------------------------------------------------------
-
-    async def hold(
-        self, provider: str, *, reason: str, by: str, until_ms: int | None = None
-    ) -> None:
-        """Let nothing of the lane start, in every partition."""
-        for names in self.keys:
-            args = [provider, reason, by, "" if until_ms is None else until_ms]
-            await self._caller.call("hold", [names.lanes], args, durable=True)
-
-    async def release(self, provider: str, *, by: str) -> None:
-        """Open the lane, in every partition."""
-        for names in self.keys:
-            await self._caller.call("release", [names.lanes], [provider, by], durable=True)
+    # -- upkeep -----------------------------------------------------------------------------
 
     async def trim(self, *, providers: Sequence[str], retention_ms: int) -> int:
         """Drop what is old, and acknowledged by all groups; return how many entries went."""
@@ -274,6 +268,7 @@ class Topups:
                 groups = [DISPATCHER_GROUP, LEDGER_GROUP]
                 gone += max(await self._trim(names.requests(provider), retention_ms, groups), 0)
             gone += max(await self._trim(names.outcomes, retention_ms, [LEDGER_GROUP]), 0)
+            gone += max(await self._trim(names.acts, retention_ms, [LEDGER_GROUP]), 0)
             letters = [names.dead, names.dead_done]
             gone += int(await self._caller.call("clear", letters, [DEAD_RETENTION_MS]))
         return gone

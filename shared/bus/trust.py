@@ -10,6 +10,7 @@ from shared.bus.calls import Caller, failed_item
 from shared.bus.messages import ItemFailed, Restoring
 from shared.bus.records import text
 from shared.bus.topups import Topups
+from shared.contracts.acts import ActBy
 from shared.contracts.events import encode
 from shared.contracts.ids import fingerprint
 from shared.runtime.redis import Client
@@ -58,16 +59,17 @@ class Trust:
         args = [generation, len(self._keys), *reached.values()]
         await self._caller.call("renew", keys, args, durable=True)
 
-    async def hold(self, partition: int, provider: str, *, reason: str, by: str) -> None:
+    async def hold(self, partition: int, provider: str, *, act: ActBy) -> None:
         """Let nothing of the lane start, in this partition, until it is released."""
-        args = [provider, reason, by, ""]
-        await self._caller.call("hold", [self._keys[partition].lanes], args, durable=True)
+        names = self._keys[partition]
+        args = [provider, act.why, act.who, "", 1, act.id]
+        await self._caller.call("hold", [names.lanes, names.acts], args, durable=True)
 
-    async def release(self, partition: int, provider: str, *, by: str) -> None:
+    async def release(self, partition: int, provider: str, *, act: ActBy) -> None:
         """Open the lane in this partition."""
-        await self._caller.call(
-            "release", [self._keys[partition].lanes], [provider, by], durable=True
-        )
+        names = self._keys[partition]
+        args = [provider, act.who, "", act.id, act.why]
+        await self._caller.call("release", [names.lanes, names.acts], args, durable=True)
 
     async def restore(
         self, partition: int, provider: str, items: Sequence[Restoring]

@@ -16,6 +16,7 @@ SCOPES: Final = (WRITE, READ)
 
 PATTERN: Final = r"topup_[0-9A-Za-z]{39}"
 PREFIX: Final = "topup_"
+OPERATOR_PREFIX: Final = "operator_"
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _RANDOM_LENGTH: Final = 33
 _CHECKSUM_LENGTH: Final = 6
@@ -25,9 +26,9 @@ _ID_LENGTH: Final = 12
 _PATTERN: Final = re.compile(PATTERN)
 
 
-def draw_key() -> str:
+def draw_key(prefix: str = PREFIX) -> str:
     """Return a new key; whoever draws it shows it once, and keeps `hash_of` it."""
-    return sealed(PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_LENGTH)))
+    return sealed(prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_LENGTH)))
 
 
 def sealed(text: str) -> str:

@@ -14,6 +14,7 @@ TOPUP_PATH: Final = "/topups/{topup_id}"
 TOPUPS_PATH: Final = "/topups"
 FILE_PATH: Final = "/topups.csv"
 TOTALS_PATH: Final = "/totals"
+AUDIT_PATH: Final = "/audit"
 PAGE_MAX: Final = 1_000
 KEY_USES_MAX: Final = 1_000
 """In one message; a gateway that has more sends several."""
@@ -22,6 +23,10 @@ _DAY_MS: Final = 86_400_000
 _Moment = Annotated[
     int, msgspec.Meta(ge=-_INSTANT_MS_MAX // 4, le=_INSTANT_MS_MAX + _DAY_MS)
 ]  # the years 1 to 9999, wherever on earth
+SEQ_MAX: Final = 2**63 - 1
+WORD_PATTERN: Final = "[A-Za-z0-9._:#-]{1,128}"
+"""What people, acts and their targets are called."""
+_Word = Annotated[str, msgspec.Meta(pattern=rf"\A{WORD_PATTERN}\Z")]
 _UUID: Final = r"\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z"
 
 
@@ -66,11 +71,20 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires_at_ms: int | None = None  # from then on it is refused, without any further message
 
 
+class OperatorKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The key of one operator; also the payload of an entry on `topup:keys`."""
+
+    sha256: str  # hex, of the whole key
+    name: str
+    active: bool = True
+
+
 class KeySnapshot(msgspec.Struct, frozen=True):
     """All keys, and the id on `topup:keys` after which changes are not in it."""
 
     keys: list[ApiKey]
     as_of: str
+    operators: list[OperatorKey] = []
 
 
 class KeyUses(msgspec.Struct, frozen=True):
@@ -150,3 +164,39 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     today_volume: dict[str, int]
     unresolved_transactions: int
     unresolved_volume: dict[str, int]
+
+
+class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One act: who did what to what, why, and what that changed."""
+
+    seq: Annotated[int, msgspec.Meta(description="Its place in the chain: 1, 2, 3, …")]
+    id: str
+    at_ms: Annotated[int, msgspec.Meta(description="Milliseconds since the epoch.")]
+    who: Annotated[
+        str, msgspec.Meta(description="An operator, `admin`, `cli:USER`, or one of our processes.")
+    ]
+    act: Annotated[str, msgspec.Meta(examples=["lane.hold", "topup.resolve", "key.revoke"])]
+    target: str
+    why: str
+    before: Any
+    after: Any
+    hash: Annotated[str, msgspec.Meta(description="SHA-256 over the row before it and this one.")]
+
+
+class AuditQuery(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """Which acts, newest first; what is None does not matter."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX)] = 50
+    before: Annotated[int, msgspec.Meta(ge=1, le=SEQ_MAX)] = SEQ_MAX  # a place in the chain
+    who: _Word | None = None
+    act: _Word | None = None
+    target: _Word | None = None
+
+
+class AuditPage(msgspec.Struct, frozen=True):
+    """Acts, newest first, and the place before which there are more; None: nothing is."""
+
+    rows: list[AuditRow]
+    next: int | None = None

@@ -21,6 +21,11 @@ def brings_outcomes(stream: str) -> bool:
     return stream.endswith(":outcomes")
 
 
+def brings_acts(stream: str) -> bool:
+    """Tell a stream of acts from one of topups."""
+    return stream.endswith(":acts")
+
+
 class PartitionKeys:
     """All key names of one partition."""
 
@@ -34,6 +39,7 @@ class PartitionKeys:
         self.lanes = self.prefix + "lanes"
         self.dead = self.prefix + "dead"
         self.dead_done = self.prefix + "dead:done"
+        self.acts = self.prefix + "acts"
         self.instances = self.prefix + "instances"
 
     def requests(self, provider: str) -> str:
@@ -44,7 +50,7 @@ class PartitionKeys:
         """Name the keys that every function of a topup's life gets, in their order."""
         return [
             self.requests(provider), self.outcomes, self.waiting, self.alive, self.counters,
-            self.meta, self.lanes, self.dead,
+            self.meta, self.lanes, self.dead, self.acts,
         ]  # fmt: skip
 
     def with_records(self, provider: str, items: Sequence[tuple[str, str]]) -> list[str]:

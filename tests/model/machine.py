@@ -11,6 +11,7 @@ import msgspec
 
 from shared.bus import functions
 from shared.bus.reader import GroupReader
+from shared.contracts.acts import act_by
 from shared.contracts.limits import SILENT_MS
 from shared.contracts.states import State
 from shared.contracts.streams import DISPATCHER_GROUP, PartitionKeys
@@ -150,9 +151,9 @@ class Pair:
 
     async def hold(self, *, held: bool) -> None:
         if held:
-            await self.bench.topups.hold(LANE, reason="people", by="test")
+            await self.bench.lanes.hold(LANE, act=act_by("test", why="people"))
         else:
-            await self.bench.topups.release(LANE, by="test")
+            await self.bench.lanes.release(LANE, act=act_by("test", why=""))
         self.model.held = held
 
     # -- deliveries ------------------------------------------------------------------------------

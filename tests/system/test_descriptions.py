@@ -85,18 +85,22 @@ def check(name: str, entry: dict[bytes, bytes]) -> None:
     schema = DESCRIBED["components"]["messages"][name]["payload"]["schema"]
     validator(schema).validate(fields)
     for field, said in schema["properties"].items():
-        if "contentSchema" in said and fields[field]:
+        if "contentSchema" in said and fields.get(field):
             validator(said["contentSchema"]).validate(json.loads(fields[field]))
 
 
 async def test_what_travels_is_what_is_described(stack: Stack, redis: Client) -> None:
-    """Each entry on each stream, after topups of all kinds, rubbish and a new key."""
+    """Each entry on each stream, after topups of all kinds, rubbish, new keys and acts."""
     await accept(stack, 5)
     for ending in ("901", "902"):
         await stack.post(phone=f"5512345{ending}", amount=50, key=f"ending-{ending}")
     lane = "topup:{0}:requests:LATCOM"
     await redis.xadd(lane, {"id": "0195", "body": "rubbish"})
     assert stack.topup("keys", "create", stack.env["TOPUP_CUSTOMER_ID"]).returncode == 0
+    assert stack.topup("operators", "add", "ana").returncode == 0
+    for act in ("hold", "release"):
+        done = stack.topup("lanes", act, "RELOADLY", "--reason", "as described", "--yes")
+        assert done.returncode == 0, done.stderr
     streams = {
         channel["address"].replace("{hashTag}", "{0}").replace("{provider}", "LATCOM"): name
         for name, channel in DESCRIBED["channels"].items()

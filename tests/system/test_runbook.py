@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from shared.bus.lanes import Lanes
 from shared.bus.topups import Topups
+from shared.contracts.acts import act_by
 from shared.runtime.redis import Client
 from tests.runbook import sections
 from tests.system.stack import Stack, until
@@ -49,7 +51,7 @@ async def test_a_lane_is_held(stack: Stack, redis: Client) -> None:
     """Seen in the list of lanes, released, and what waited is paid."""
     section = SECTIONS["a-lane-is-held"]
     topups = Topups(redis, partitions=1, window_ms=0)
-    await topups.hold("LATCOM", reason="maintenance", by="test")
+    await Lanes(redis, topups).hold("LATCOM", act=act_by("test", why="maintenance"))
     status, body = await stack.post()
     assert status == 202
     assert "maintenance" in said(await follow(stack, section.look))

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from shared.bus.lanes import Lanes
 from shared.bus.topups import Topups
+from shared.contracts.acts import act_by
 from shared.runtime.redis import Client, connect
 from tests.system.stack import TOPUP, Stack, until
 
@@ -52,11 +54,11 @@ async def held_lane(stack: Stack) -> AsyncIterator[Client]:
     """Nothing of the lane starts for as long as the block lasts."""
     async with redis_of(stack) as client:
         topups = Topups(client, partitions=1, window_ms=0)
-        await topups.hold("LATCOM", reason="no_money", by="test")
+        await Lanes(client, topups).hold("LATCOM", act=act_by("test", why="no_money"))
         try:
             yield client
         finally:
-            await topups.release("LATCOM", by="test")
+            await Lanes(client, topups).release("LATCOM", act=act_by("test", why=""))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from shared.bus.lanes import Lanes
 from shared.bus.messages import (
     Acceptance,
     Accepted,
@@ -20,6 +21,7 @@ from shared.bus.messages import (
 from shared.bus.reader import Entry, GroupReader
 from shared.bus.records import LaneState, Record
 from shared.bus.topups import Topups
+from shared.contracts.acts import act_by
 from shared.contracts.events import TopupRequested, encode, route_in
 from shared.contracts.states import State
 from shared.contracts.streams import DISPATCHER_GROUP
@@ -70,6 +72,7 @@ class Bench:
         self.client = client
         self.lane_name = lane
         self.topups = Topups(client, partitions=1, window_ms=WINDOW_MS)
+        self.lanes = Lanes(client, self.topups)
         self.keys = self.topups.keys[0]
         self.stream = self.keys.requests(lane)
         self.kind = "neither"
@@ -196,7 +199,13 @@ class Bench:
         (record,) = await self.topups.look(0, [topup_id])
         assert isinstance(record, Record)
         return await self.topups.resolve(
-            0, record, to=to, asked_at_ms=asked_at_ms, provider_reference="ref", evidence=b"found"
+            0,
+            record,
+            to=to,
+            asked_at_ms=asked_at_ms,
+            provider_reference="ref",
+            evidence=b"found",
+            act=act_by("ana", why="they say so"),
         )
 
     # -- what happens meanwhile ----------------------------------------------------------------

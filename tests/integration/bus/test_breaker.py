@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared.contracts.acts import act_by
 from shared.contracts.states import Reason, State
 from tests.integration.bus.bench import HOLD_MS, LANE, LEASE_MS, QUARANTINE_MS, Bench
 
@@ -216,7 +217,7 @@ async def test_what_people_hold_no_answer_changes(bench: Bench, why: str) -> Non
     """Answers to what was under way come in; the lane stays held, with their reason."""
     for number in range(BREAKER):
         await bench.start(f"t{number}", "a", "n1")
-    await bench.topups.hold(LANE, reason="strike", by="ana")
+    await bench.lanes.hold(LANE, act=act_by("ana", why="strike"))
     for number in range(BREAKER):
         await bench.park(f"t{number}", "n1", why)
     lane = await bench.lane()
@@ -226,7 +227,7 @@ async def test_what_people_hold_no_answer_changes(bench: Bench, why: str) -> Non
 async def test_a_lane_that_people_hold_for_a_while_is_tried_after_it(bench: Bench) -> None:
     """By one topup; silence then is the breaker's matter."""
     until = await bench.topups.now_ms() + 60_000
-    await bench.topups.hold(LANE, reason="strike", by="ana", until_ms=until)
+    await bench.lanes.hold(LANE, act=act_by("ana", why="strike"), until_ms=until)
     await bench.accept("t1", "t2")
     await bench.deliver("a")
     assert (await bench.begin("t1", "a", "n1")).status == "held"
@@ -244,7 +245,7 @@ async def test_however_many_wait_behind_a_held_lane_looking_at_them_is_bounded(
     """Five a millisecond at most, so that they cost the other lanes next to nothing."""
     await bench.start("t1", "a", "n1")
     await bench.park("t1", "n1", "no")
-    await bench.topups.hold(LANE, reason="strike", by="ana")
+    await bench.lanes.hold(LANE, act=act_by("ana", why="strike"))
     far = await bench.topups.now_ms() + 3_600_000
     await bench.client.zadd(bench.keys.waiting, {f"x{number}": far for number in range(50_000)})
     assert await bench.wake() == {"held": 1}

@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared.contracts.acts import act_by
 from shared.contracts.states import State
 from tests.integration.bus.bench import (
     LEASE_MS,
@@ -207,7 +208,7 @@ async def test_a_late_no_counts_after_a_takeover_that_a_held_lane_stopped(bench:
     """Somebody wanted to take over but sent nothing: the only send is still this one."""
     bench.kind = "dedupes"
     await bench.start("t1", "a", "n1")
-    await bench.topups.hold("LATCOM", reason="test", by="me")
+    await bench.lanes.hold("LATCOM", act=act_by("me", why="test"))
     await bench.silence("a")
     assert (await bench.begin("t1", "b", "n2")).status == "held"
     assert await bench.finish("t1", "n1", FAILED) == ("ok", "failed")

@@ -4,6 +4,7 @@ import pytest
 
 from shared.bus.carried import Carried
 from shared.bus.messages import Begun
+from shared.contracts.acts import act_by
 from shared.contracts.states import State
 from tests.integration.bus.bench import (
     DELIVER_BEFORE_MS,
@@ -36,7 +37,7 @@ async def test_a_definite_no_leaves_nothing_in_doubt(bench: Bench, why: str) -> 
     await bench.start("t1", "a", "n1")
     await bench.park("t1", "n1", why)
     assert (await bench.record("t1")).get("doubt", "") == ""
-    await bench.topups.release(LANE, by="me")
+    await bench.lanes.release(LANE, act=act_by("me", why=""))
     assert await bench.again("t1", "b", "n2") == Begun("send", LEASE_MS, 2, 2)
 
 
@@ -210,12 +211,12 @@ async def test_what_waits_behind_a_held_lane_is_looked_at_again_later(bench: Ben
     """It is not woken, and does not keep the timer busy."""
     await bench.start("t1", "a", "n1")
     await bench.park("t1", "n1", "no")
-    await bench.topups.hold(LANE, reason="test", by="me")
+    await bench.lanes.hold(LANE, act=act_by("me", why="test"))
     assert await bench.wake() == {"held": 1}
     assert await bench.wake() == {}
     assert await bench.state("t1") == "waiting"
     assert await bench.due_in_ms("t1") <= 5_000
-    await bench.topups.release(LANE, by="me")
+    await bench.lanes.release(LANE, act=act_by("me", why=""))
     await bench.pass_time(5_000)
     assert await bench.wake() == {"woken": 1}
 
@@ -224,7 +225,7 @@ async def test_what_waits_behind_a_held_lane_still_expires(bench: Bench) -> None
     """A deadline does not wait for the provider."""
     await bench.start("t1", "a", "n1")
     await bench.park("t1", "n1", "no")
-    await bench.topups.hold(LANE, reason="test", by="me")
+    await bench.lanes.hold(LANE, act=act_by("me", why="test"))
     await bench.pass_time(DELIVER_BEFORE_MS + 1)
     assert await bench.wake() == {"expired": 1}
     assert await bench.state("t1") == "failed"
@@ -235,7 +236,7 @@ async def test_what_is_in_doubt_does_not_expire_behind_a_held_lane(bench: Bench)
     """It waits for the answer."""
     await bench.start("t1", "a", "n1")
     await bench.park("t1", "n1", "unknown")
-    await bench.topups.hold(LANE, reason="test", by="me")
+    await bench.lanes.hold(LANE, act=act_by("me", why="test"))
     await bench.pass_time(DELIVER_BEFORE_MS + 1)
     assert await bench.wake() == {"held": 1}
 

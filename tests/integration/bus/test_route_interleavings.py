@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from shared.bus.reader import GroupReader
+from shared.contracts.acts import act_by
 from shared.contracts.states import SETTLED, State
 from shared.contracts.streams import DISPATCHER_GROUP
 from shared.runtime.redis import Client, connect
@@ -69,9 +70,9 @@ class World:
     async def look_after(self, bench: Bench, what: str) -> None:
         """Do what operators and timers do."""
         if what == "hold":
-            await bench.topups.hold(bench.lane_name, reason="people", by="test")
+            await bench.lanes.hold(bench.lane_name, act=act_by("test", why="people"))
         elif what == "open":
-            await bench.topups.release(bench.lane_name, by="test")
+            await bench.lanes.release(bench.lane_name, act=act_by("test", why=""))
         else:
             await bench.wake()
             await bench.topups.move_unread(0, bench.lane_name, after="0-0", count_max=9)

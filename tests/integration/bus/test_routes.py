@@ -7,6 +7,7 @@ import pytest
 
 from shared.bus.messages import Begun
 from shared.bus.records import Record
+from shared.contracts.acts import act_by
 from shared.contracts.events import AUTO, encode
 from shared.contracts.events import decode_request as decode
 from shared.contracts.states import State
@@ -58,7 +59,7 @@ class Road:
 
     async def hold(self, lane: str) -> None:
         """Hold a lane, as people do."""
-        await self.first.topups.hold(lane, reason="people", by="test")
+        await self.first.lanes.hold(lane, act=act_by("test", why="people"))
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ async def test_what_is_in_doubt_stays_for_ever(road: Road) -> None:
     await road.hold(LANE)
     assert await road.first.wake() == {"held": 1}
     assert (await road.on())[:2] == (LANE, "waiting")
-    await road.first.topups.release(LANE, by="test")
+    await road.first.lanes.release(LANE, act=act_by("test", why=""))
     await road.first.pass_time(10_000)
     assert (await road.first.again("t1", "a", "n4")).status == "send"
     assert await road.first.hand_on("t1", "n4", "refused") == ("kept", "")
@@ -174,7 +175,7 @@ async def test_a_held_lane_gives_away_what_nobody_reads(road: Road) -> None:
     assert await road.first.topups.move_unread(0, LANE, after=after, count_max=9) == "0-0"
     assert await road.on() == (OTHER, "queued", LANE)
     assert (await road.first.record("only"))["state"] == "queued"
-    await road.first.topups.release(LANE, by="test")
+    await road.first.lanes.release(LANE, act=act_by("test", why=""))
     old = (await road.first.deliver("a"))["t1"]
     assert (await road.first.begin("t1", "a", "n1", entry=old.id)).status == "duplicate"
     assert [bench for bench, _ in await road.carriers()] == [LANE]  # that of `only`

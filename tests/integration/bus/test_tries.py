@@ -3,6 +3,7 @@
 import pytest
 
 from shared.bus.records import Record
+from shared.contracts.acts import act_by
 from shared.contracts.states import State
 from shared.contracts.tries import Tried, Try, decode_tries, encode_try
 from tests.integration.bus.bench import LANE, LEASE_MS, Bench
@@ -95,7 +96,7 @@ async def test_a_silence_that_is_seen_again_is_told_once(bench: Bench) -> None:
     """Behind a held lane the same attempt is found dead again and again."""
     bench.kind = "inquiry"
     await bench.start("t1", "a", "n1")
-    await bench.topups.hold(LANE, reason="r", by="me")
+    await bench.lanes.hold(LANE, act=act_by("me", why="r"))
     await bench.pass_time(LEASE_MS + 1)
     for number in range(2, 5):
         assert (await bench.begin("t1", "b", f"n{number}")).status == "held"

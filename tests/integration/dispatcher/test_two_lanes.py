@@ -14,9 +14,11 @@ from services.dispatcher import app
 from services.dispatcher.providers.adapter import Facts
 from services.dispatcher.providers.latcom import Latcom, LatcomSettings
 from services.dispatcher.settings import DispatcherSettings
+from shared.bus.lanes import Lanes as BusLanes
 from shared.bus.messages import Acceptance
 from shared.bus.records import LaneState, Record
 from shared.bus.topups import Topups
+from shared.contracts.acts import act_by
 from shared.contracts.events import TopupRequested, encode
 from shared.contracts.streams import DISPATCHER_GROUP
 from shared.runtime.clock import SystemClock
@@ -175,7 +177,7 @@ async def test_a_lane_that_people_hold_stops_nothing_but_itself(
     fine, ill = sandboxes
     lanes = Lanes(redis)
     async with dispatcher(monkeypatch, redis_url, sandboxes):
-        await lanes.topups.hold(ILL, reason="strike", by="ana")
+        await BusLanes(redis, lanes.topups).hold(ILL, act=act_by("ana", why="strike"))
         await lanes.accept(ILL, 200, deliver_before_ms=1)
         await lanes.accept(ILL, 20)
         await lanes.accept(FINE, 40)
@@ -183,7 +185,7 @@ async def test_a_lane_that_people_hold_stops_nothing_but_itself(
         await lanes.until(ILL, failed=200, queued=20)
         assert await lanes.taken(ILL) <= SLOTS, "at most what was read as it was held"
         assert ill.book()["paid"] == 0
-        await lanes.topups.release(ILL, by="ana")
+        await BusLanes(redis, lanes.topups).release(ILL, act=act_by("ana", why=""))
         await lanes.until(ILL, succeeded=20)
     assert (ill.book()["paid"], fine.book()["paid"]) == (20, 40)
     names = lanes.topups.keys[0]

@@ -9,7 +9,15 @@ from typing import Self
 import msgspec
 from aiohttp import web
 
-from shared.contracts.peers import ApiKey, KeySnapshot, KeyUses, KeyUsesNoted, TopupRow, Totals
+from shared.contracts.peers import (
+    ApiKey,
+    KeySnapshot,
+    KeyUses,
+    KeyUsesNoted,
+    OperatorKey,
+    TopupRow,
+    Totals,
+)
 from shared.contracts.stories import Found
 
 SECRET = "tk_test_0123456789"
@@ -35,6 +43,7 @@ class LedgerStand:
 
     def __init__(self) -> None:
         self.keys = [api_key()]
+        self.operators: list[OperatorKey] = []
         self.as_of = "0-0"
         self.rows: dict[str, TopupRow] = {}
         self.totals = Totals(
@@ -88,7 +97,7 @@ class LedgerStand:
 
     async def _keys(self, _request: web.Request) -> web.Response:
         self.lists_given += 1
-        return self._answer(KeySnapshot(self.keys, self.as_of))
+        return self._answer(KeySnapshot(self.keys, self.as_of, self.operators))
 
     async def _uses(self, request: web.Request) -> web.Response:
         uses = msgspec.json.decode(await request.read(), type=KeyUses).last_used_at_ms

@@ -6,6 +6,7 @@ import pytest
 
 from shared.bus.lanes import Lanes
 from shared.bus.topups import Topups
+from shared.contracts.acts import act_by
 from shared.contracts.instants import timestamp
 from shared.contracts.streams import PartitionKeys
 from shared.runtime.redis import Client
@@ -70,7 +71,9 @@ async def test_the_second_is_told_what_the_first_did(
     """Who, when and why; nothing is changed unless it is asked for."""
     topups = Topups(redis, partitions=1, window_ms=1)
     lanes = Lanes(redis, topups)
-    first = await lanes.hold("LATCOM", reason="strike", by="ana", until_ms=None, replace=False)
+    first = await lanes.hold(
+        "LATCOM", act=act_by("ana", why="strike"), until_ms=None, replace=False
+    )
     refused = await act(home, gateway, "hold", {"reason": "mine"})
     assert (refused.status, refused.code) == (409, "conflict")
     for told in ("ana", "strike", timestamp(int(first.after.since or 0))):
@@ -94,7 +97,7 @@ async def test_what_holds_itself_is_anybodys_to_hold(
 async def test_a_release_may_be_for_one_hold_only(home: House, gateway: str, redis: Client) -> None:
     """What was looked at before somebody else held it anew is not released by accident."""
     lanes = Lanes(redis, Topups(redis, partitions=1, window_ms=1))
-    await lanes.hold("LATCOM", reason="strike", by="ana", until_ms=None, replace=False)
+    await lanes.hold("LATCOM", act=act_by("ana", why="strike"), until_ms=None, replace=False)
     other = {"reason": "over", "held_since": "2026-01-01T00:00:00.000Z"}
     refused = await act(home, gateway, "release", other)
     assert (refused.status, refused.code) == (409, "conflict")
@@ -109,7 +112,7 @@ async def test_a_lane_of_lost_streams_is_opened_by_reconciling_alone(
 ) -> None:
     """What was queued may have been paid."""
     topups = Topups(redis, partitions=1, window_ms=1)
-    await topups.hold("LATCOM", reason="streams_lost", by="ledger")
+    await Lanes(redis, topups).hold("LATCOM", act=act_by("ledger", why="streams_lost"))
     refused = await act(home, gateway, "release", {"reason": "hurry"})
     assert (refused.status, refused.code) == (409, "conflict")
     assert "topup reconcile streams" in refused.json["error"]

@@ -12,7 +12,9 @@ import psycopg
 import pytest
 
 from services.ledger.store import Past
+from shared.bus.lanes import Lanes
 from shared.bus.topups import Topups
+from shared.contracts.acts import act_by
 from shared.contracts.peers import TopupQuery
 from shared.runtime.redis import Client
 from tests.integration.gateway.house import PLAIN, Answer, House
@@ -249,7 +251,9 @@ async def test_a_customer_has_two_files_at_once(home: House, gateway: str) -> No
 async def test_a_held_lane_is_told_in_lists_too(home: House, whole: str, redis: Client) -> None:
     """As it is for a topup alone."""
     (topup_id,) = await sell(home, whole, 1)
-    await Topups(redis, partitions=1, window_ms=60_000).hold("LATCOM", reason="strike", by="ops")
+    await Lanes(redis, Topups(redis, partitions=1, window_ms=60_000)).hold(
+        "LATCOM", act=act_by("ops", why="strike")
+    )
     found = (await get(home, f"{whole}{LIST}?status=waiting")).json["data"]
     told = {one["topup_id"]: one["reason"] for one in found}
     assert told[topup_id] == "lane_held"

@@ -12,8 +12,10 @@ from typing import cast
 import pytest
 
 from ops.embedded import Running
+from shared.bus.lanes import Lanes
 from shared.bus.records import Record
 from shared.bus.topups import Topups
+from shared.contracts.acts import act_by
 from shared.contracts.instants import timestamp
 from shared.contracts.peers import TopupRow
 from shared.runtime.redis import Client
@@ -167,7 +169,9 @@ async def test_without_the_ledger_only_what_redis_has_is_known(home: House, gate
 
 async def test_a_held_lane_is_told(home: House, gateway: str, redis: Client) -> None:
     """Queued behind a held lane reads as waiting for it; the admin sees which, and why."""
-    await Topups(redis, partitions=1, window_ms=60_000).hold("LATCOM", reason="strike", by="ops")
+    await Lanes(redis, Topups(redis, partitions=1, window_ms=60_000)).hold(
+        "LATCOM", act=act_by("ops", why="strike")
+    )
     topup_id = (await home.post(gateway)).json["topup_id"]
     shown = (await home.show(gateway, topup_id)).json
     assert (shown["status"], shown["reason"]) == ("waiting", "lane_held")
@@ -184,7 +188,7 @@ async def test_a_held_lane_is_told_with_the_time_at_which_it_goes_on(
     now_ms = await topups.now_ms()
 
     async def expected(until_ms: int | None) -> str | None:
-        await topups.hold("LATCOM", reason="strike", by="me", until_ms=until_ms)
+        await Lanes(redis, topups).hold("LATCOM", act=act_by("me", why="strike"), until_ms=until_ms)
         home.clock.ahead_s += 2  # what a gateway knows of lanes is a second old at most
         shown = (await home.show(gateway, topup_id)).json
         assert (shown["status"], shown["reason"]) == ("waiting", "lane_held")

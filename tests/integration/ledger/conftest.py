@@ -13,6 +13,7 @@ from services.ledger.books import Books
 from services.ledger.database import Database
 from services.ledger.logins import LEDGER_ROLE, allow_login
 from services.ledger.migrations import migrate, shipped
+from tests.integration.ledger.typed import typed  # noqa: F401 - a fixture
 
 PASSWORD = "it's 100 % secret/@:"
 

@@ -18,8 +18,10 @@ from services.ledger.lists import Lists
 from services.ledger.queries import queries
 from services.ledger.spreadsheet import HEADER
 from services.ledger.store import Past
+from shared.bus.lanes import Lanes
 from shared.bus.messages import Acceptance
 from shared.bus.topups import Topups
+from shared.contracts.acts import act_by
 from shared.contracts.events import encode
 from shared.contracts.peers import PAGE_MAX, Place, TopupFilter, TopupQuery
 from shared.contracts.states import State
@@ -257,7 +259,9 @@ async def test_what_is_open_is_listed_as_it_is_by_now(shared: str, redis: Client
         assert set(await listed(State.ACTIVE)) == {active}
         assert set(await listed(State.WAITING)) == {waiting}
         assert not await listed(State.SUCCEEDED), "not before it is booked"
-        await Topups(redis, partitions=1, window_ms=1).hold("LATCOM", reason="strike", by="ops")
+        await Lanes(redis, Topups(redis, partitions=1, window_ms=1)).hold(
+            "LATCOM", act=act_by("ops", why="strike")
+        )
         assert set(await listed(State.WAITING)) == {waiting, queued}
         assert (await listed())[queued].reason == "lane_held"
 

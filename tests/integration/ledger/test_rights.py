@@ -156,8 +156,8 @@ async def test_the_ledger_has_exactly_these_rights(ledger_url: str) -> None:
         )
         columns: dict[str, list[str]] = dict(await found.fetchall())
     assert tables == {
-        **dict.fromkeys([*BOOKS, "totals", "positions", "generations"], "INSERT SELECT"),
-        **dict.fromkeys(["customers", "api_keys", "migrations"], "SELECT"),
+        **dict.fromkeys([*BOOKS, "totals", "positions", "generations", "audit"], "INSERT SELECT"),
+        **dict.fromkeys(["customers", "api_keys", "operators", "migrations"], "SELECT"),
     }
     assert columns == {
         "topups": SETTLED,

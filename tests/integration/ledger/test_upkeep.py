@@ -6,6 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.ledger.books import Books
+from services.ledger.chain import Chain
 from services.ledger.database import Database
 from services.ledger.upkeep import Upkeep
 from services.ledger.worker import Bookkeeper
@@ -33,6 +34,7 @@ async def test_a_takeover_that_fails_lets_the_streams_be_trimmed(
         reader=GroupReader(redis, redis, group=LEDGER_GROUP, consumer="me"),
         client=redis,
         books=books,
+        chain=Chain(database),
         clock=SystemClock(),
         draining=asyncio.Event(),
         crash=lambda _name: None,

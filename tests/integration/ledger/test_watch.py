@@ -5,8 +5,10 @@ import pytest
 from services.ledger.books import Books
 from services.ledger.database import Database
 from services.ledger.watch import Standing, Watch
+from shared.bus.lanes import Lanes
 from shared.bus.topups import Topups
 from shared.bus.trust import Trust
+from shared.contracts.acts import act_by
 from shared.runtime.redis import Client
 from tests.integration.ledger.entries import request
 from tests.integration.ledger.test_books import fetch
@@ -56,15 +58,15 @@ async def test_a_stream_that_is_behind_the_books_holds_every_lane(
     parts: Parts, books: Books, redis: Client
 ) -> None:
     """In every partition, though the loss is in one; an operator's hold is left as it is."""
-    await parts.topups.hold(LANE, reason="strike", by="ops")
-    await parts.topups.release(LANE, by="ops")
+    await Lanes(redis, parts.topups).hold(LANE, act=act_by("ops", why="strike"))
+    await Lanes(redis, parts.topups).release(LANE, act=act_by("ops", why=""))
     await books.book([request(1)], [], reached={parts.topups.keys[1].requests(LANE): "5-0"})
     assert await parts.look() == [Standing.VERIFIED, Standing.LOST]
     assert await parts.reasons() == ["streams_lost"] * 2
     assert not await parts.topups.verified(1)
     await redis.xadd(parts.topups.keys[1].requests(LANE), {"x": "y"}, id="5-0")
     assert await parts.look() == [Standing.VERIFIED] * 2
-    await parts.topups.hold(LANE, reason="strike", by="ops")
+    await Lanes(redis, parts.topups).hold(LANE, act=act_by("ops", why="strike"), replace=True)
     await parts.watch.release()
     assert await parts.reasons() == ["strike"] * 2
 
