@@ -4,6 +4,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
+Kind = Literal["final", "number", "retry", "hold"]
+
 
 class Delivered(msgspec.Struct, frozen=True, tag=True):
     """The provider says that the airtime arrived; true from anyone, at any time."""
@@ -21,7 +23,7 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 
     reason: str
     code: str
-    kind: Literal["final", "number", "retry", "hold"]
+    kind: Kind
     raw: str
 
 

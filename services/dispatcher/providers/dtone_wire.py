@@ -4,11 +4,11 @@ All of it is at dvs-api-doc.dtone.com (Digital Value Services API, version 1.21)
 """
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
-from services.dispatcher.providers.adapter import Answer, NotFound, Refused, Sale, Unknown
+from services.dispatcher.providers.adapter import Answer, Kind, NotFound, Refused, Sale, Unknown
 from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.reading import (
     Mask,
@@ -23,7 +23,6 @@ from services.dispatcher.providers.reading import (
 from shared.contracts.catalogue import OFFERS
 
 OFFER: Final = OFFERS["DTONE"]
-Kind = Literal["final", "retry", "hold"]
 HTTP_OK: Final = 200
 HTTP_NOT_FOUND: Final = 404
 MADE: Final = (200, 201, 202)
@@ -38,7 +37,7 @@ CODES: Final[Mapping[int, Kind]] = {
     1003001: "final",  # product is not available in your account
     1003002: "final",  # requested product amount is out of range
     1003003: "final",  # requested product unit is invalid
-    1005003: "final",  # credit party mobile number is invalid
+    1005003: "number",  # credit party mobile number is invalid
     1007500: "final",  # method not supported by operator
     1000429: "retry",  # too many requests
     1000401: "hold",  # unauthorized
@@ -54,6 +53,11 @@ STATUSES: Final[Mapping[str, Kind]] = {
     "REJECTED-OPERATOR-CURRENTLY-UNAVAILABLE": "retry",
     "DECLINED-OPERATOR-CURRENTLY-UNAVAILABLE": "retry",
     "REJECTED-INSUFFICIENT-BALANCE": "hold",
+    # The recipient's number is invalid or barred; -INELIGIBLE- is of the product alone: final.
+    "REJECTED-INVALID-CREDIT-PARTY": "number",
+    "REJECTED-BARRED-CREDIT-PARTY": "number",
+    "DECLINED-INVALID-CREDIT-PARTY": "number",
+    "DECLINED-BARRED-CREDIT-PARTY": "number",
 }
 
 

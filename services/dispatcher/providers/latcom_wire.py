@@ -26,7 +26,8 @@ OPERATOR: Final = "TELEFONICA"
 HTTP_OK: Final = 200
 
 CODES: Final[Mapping[str, Literal["retry", "hold"]]] = {
-    # LATCOM publishes no codes: a row comes with where it was seen. All others are final.
+    # LATCOM publishes no codes: a row comes with where it was seen. All others are final. None is
+    # known to say that the number itself is wrong, so after each another provider may be asked.
     "SBX_TRY_AGAIN": "retry",  # the sandbox, phones …902
     "SBX_WALLET_EMPTY": "hold",  # the sandbox, phones …907
 }

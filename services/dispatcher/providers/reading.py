@@ -3,11 +3,11 @@
 import json
 import re
 from collections.abc import Callable
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from services.dispatcher.providers.adapter import Delivered, Refused
+from services.dispatcher.providers.adapter import Delivered, Kind, Refused
 from services.dispatcher.providers.masking import storable
 from shared.contracts.money import format_amount
 
@@ -57,9 +57,7 @@ def delivered(named: str, raw: str) -> Delivered:
     return Delivered(provider_reference=storable(named)[:CODE_CHARS_MAX], raw=raw)
 
 
-def refused(
-    reason: str, code: str, kind: Literal["final", "retry", "hold"], *, raw: str, mask: Mask
-) -> Refused:
+def refused(reason: str, code: str, kind: Kind, *, raw: str, mask: Mask) -> Refused:
     """Return a definite no, masked and bounded."""
     return Refused(
         reason=mask(reason)[:REASON_CHARS_MAX], code=mask(code)[:CODE_CHARS_MAX], kind=kind, raw=raw

@@ -6,11 +6,19 @@ error codes are at docs.reloadly.com/airtime/airtime-errors/error-codes.
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
-from services.dispatcher.providers.adapter import Answer, NotFound, NotSent, Refused, Sale, Unknown
+from services.dispatcher.providers.adapter import (
+    Answer,
+    Kind,
+    NotFound,
+    NotSent,
+    Refused,
+    Sale,
+    Unknown,
+)
 from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.reading import (
     Mask,
@@ -29,7 +37,7 @@ HTTP_OK: Final = 200
 REFUSALS: Final = range(400, 500)
 """A 5xx never is a definite no, whatever code it brings."""
 
-CODES: Final[Mapping[str, Literal["final", "retry", "hold"]]] = {
+CODES: Final[Mapping[str, Kind]] = {
     # The published error codes whose words exclude a payment. Left out on purpose, so unknown:
     # TOPUP_TRANSACTION_FAILED and TRANSACTION_CANNOT_BE_PROCESSED_AT_THE_MOMENT ("may fail for
     # various reasons; contact support"), and CUSTOM_IDENTIFIER_ALREADY_USED, which is in no list:
@@ -38,8 +46,8 @@ CODES: Final[Mapping[str, Literal["final", "retry", "hold"]]] = {
     "COULD_NOT_AUTO_DETECT_OPERATOR": "final",
     "INVALID_AMOUNT": "final",
     "INVALID_AMOUNT_FOR_OPERATOR": "final",
-    "INVALID_PHONE_NUMBER": "final",
-    "INVALID_RECIPIENT_PHONE": "final",
+    "INVALID_PHONE_NUMBER": "number",  # "the specified phone number is not valid"
+    "INVALID_RECIPIENT_PHONE": "number",  # "is not valid for the specified country"
     "OPERATOR_NOT_IN_SERVICE": "retry",
     "OPERATOR_UNAVAILABLE_OR_CURRENTLY_INACTIVE": "retry",
     "PHONE_RECENTLY_RECHARGED": "retry",  # "a delay of 2 minutes has to take place"

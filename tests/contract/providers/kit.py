@@ -233,7 +233,9 @@ RELOADLY = Kit(
     unauthorized=({"errorCode": "TOKEN_EXPIRED", "message": "x"}, 401),
     paid=lambda ref: (reloadly_says(ref, transactionId=77, more={"new": 1}), 200),
     refusals={
-        "final": (_reloadly_no("INVALID_RECIPIENT_PHONE"), "final", "INVALID_RECIPIENT_PHONE"),
+        "final": (_reloadly_no("INVALID_AMOUNT"), "final", "INVALID_AMOUNT"),
+        "number": (_reloadly_no("INVALID_RECIPIENT_PHONE"), "number", "INVALID_RECIPIENT_PHONE"),
+        "no number": (_reloadly_no("INVALID_PHONE_NUMBER"), "number", "INVALID_PHONE_NUMBER"),
         "refunded": (
             lambda ref: (reloadly_says(ref, status="REFUNDED"), 200),
             "final",
@@ -332,8 +334,14 @@ DTONE = Kit(
         "declined": (_dtone_ends("DECLINED"), "final", "DECLINED"),
         "barred": (
             _dtone_ends("DECLINED-BARRED-CREDIT-PARTY"),
-            "final",
+            "number",
             "DECLINED-BARRED-CREDIT-PARTY",
+        ),
+        "no number": (_dtone_no(1005003), "number", "1005003"),
+        "no such number": (
+            _dtone_ends("DECLINED-INVALID-CREDIT-PARTY"),
+            "number",
+            "DECLINED-INVALID-CREDIT-PARTY",
         ),
         "a new reason of a known class": (
             _dtone_ends("REJECTED-FOR-SOMETHING-NEW"),

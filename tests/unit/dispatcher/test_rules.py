@@ -23,6 +23,7 @@ from services.dispatcher.rules import (
     after_inquiry,
     after_send,
     backoff_ms,
+    going_on,
     kind_of,
     reference_of,
     resend_window_of,
@@ -40,12 +41,13 @@ ALL = [NEITHER, DEDUPES, ASKABLE, NUMBERED]
 
 DELIVERED = Delivered(provider_reference="P1", raw="{}")
 FINAL = Refused(reason="blocked", code="7", kind="final", raw="{}")
+NUMBER = Refused(reason="no such number", code="6", kind="number", raw="{}")
 RETRY = Refused(reason="busy", code="8", kind="retry", raw="{}")
 HOLD = Refused(reason="empty wallet", code="9", kind="hold", raw="{}")
 NOT_SENT = NotSent(reason="refused")
 UNKNOWN = Unknown(reason="timeout")
 NOT_FOUND = NotFound()
-ANSWERS = [DELIVERED, FINAL, RETRY, HOLD, NOT_SENT, UNKNOWN, NOT_FOUND]
+ANSWERS = [DELIVERED, FINAL, NUMBER, RETRY, HOLD, NOT_SENT, UNKNOWN, NOT_FOUND]
 
 
 def sent(answer: Answer, facts: Facts, attempt: int = 1) -> Finish | Park:
@@ -76,6 +78,7 @@ def ends(verdict: Finish | Park) -> str:
     [
         (DELIVERED, "succeeded"),
         (FINAL, "failed"),
+        (NUMBER, "failed"),
         (RETRY, "no"),
         (HOLD, "hold"),
         (NOT_SENT, "not_sent"),
@@ -86,6 +89,15 @@ def test_what_is_definite_is_the_same_at_every_provider(
 ) -> None:
     """Delivered ends it, a final no fails it; the rest waits."""
     assert ends(sent(answer, facts)) == end
+
+
+def test_a_number_that_is_none_is_not_taken_to_another_provider() -> None:
+    """A no that is this provider's own is; a yes, and doubt, never are."""
+    on = {
+        answer: going_on(sent(answer, NEITHER), mode="send")
+        for answer in (FINAL, NUMBER, DELIVERED, UNKNOWN)
+    }
+    assert on == {FINAL: "refused", NUMBER: None, DELIVERED: None, UNKNOWN: None}
 
 
 def test_doubt_at_a_provider_that_can_neither_is_unresolved_at_once() -> None:
@@ -154,7 +166,7 @@ def test_a_question_never_fails_a_topup_on_anything_but_a_late_refusal(
 ) -> None:
     """Only a final refusal, asked after the quarantine, does."""
     failed = ends(asked(answer, ASKABLE, final=final)) == "failed"
-    assert failed == (answer is FINAL and final)
+    assert failed == (answer in {FINAL, NUMBER} and final)
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
