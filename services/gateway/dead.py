@@ -28,6 +28,7 @@ from services.gateway.rest import json_response
 from shared.bus.dead import Dead, Letter, Mark
 from shared.bus.records import Record
 from shared.bus.topups import Topups
+from shared.contracts.acts import act_by
 from shared.contracts.bookable import unbookable, unbookable_id
 from shared.contracts.catalogue import offer_of, product_for
 from shared.contracts.errors import InvalidAmount, InvalidRequest, UnknownProvider
@@ -97,7 +98,7 @@ class DeadRoutes:
         who = self._admit(request)
         asked = await read_act(request, LetterAct, example=_EXAMPLE)
         letter = await self._letter(request)
-        reply = await on_streams(self._dead.discard(letter, by=who, why=asked.reason))
+        reply = await on_streams(self._dead.discard(letter, act=act_by(who, why=asked.reason)))
         return _dealt(letter, reply)
 
     async def _redrive(self, request: Request) -> Response:
@@ -116,8 +117,7 @@ class DeadRoutes:
                 letter,
                 order,
                 deliver_before_ms=self._deliver_before_ms,
-                by=who,
-                why=asked.reason,
+                act=act_by(who, why=asked.reason),
             )
         )
         return _dealt(letter, reply)

@@ -1,7 +1,9 @@
 """The audit: acts in a chain of hashes that only grows; read, appended to, and verified.
 
-A row's hash is SHA-256 over the hash before it (of the first row: 32 zero bytes) and its content,
-a JSON array: `["a1", seq, id, at_ms, who, act, target, why, before, after]`, the last two as text.
+A row's hash is SHA-256 over the hash before it (of the first row: 32 zero bytes) and the SHA-256 of
+its content, a JSON array: `["a1", seq, id, at_ms, who, act, target, why, before, after]`, the last
+two as text. So a chain can be followed by whoever may read only some of its rows: of all others
+their digest will do.
 """
 
 from collections.abc import AsyncIterable, Sequence
@@ -65,12 +67,22 @@ def read_act(fields: Fields) -> Act:
     )
 
 
-def hash_of_row(previous: bytes, seq: int, act: Act) -> bytes:
-    """Return the hash of an act in this place."""
+def content_of_row(seq: int, act: Act) -> bytes:
+    """Return what is hashed of an act in this place."""
     content = [
         "a1", seq, act.id, act.at_ms, act.who, act.act, act.target, act.why, act.before, act.after
     ]  # fmt: skip
-    return sha256(previous + msgspec.json.encode(content)).digest()
+    return msgspec.json.encode(content)
+
+
+def hash_of_row(previous: bytes, seq: int, act: Act) -> bytes:
+    """Return the hash of an act in this place."""
+    return follow(previous, sha256(content_of_row(seq, act)).digest())
+
+
+def follow(previous: bytes, digest: bytes) -> bytes:
+    """Return the hash of the row behind `previous` whose content has this digest."""
+    return sha256(previous + digest).digest()
 
 
 async def append(connection: Connection, acts: Sequence[Act]) -> int:

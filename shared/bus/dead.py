@@ -9,6 +9,8 @@ import msgspec
 from shared.bus.calls import Caller
 from shared.bus.records import text
 from shared.bus.topups import Topups
+from shared.contracts.acts import ActBy
+from shared.contracts.bookable import unbookable_id
 from shared.contracts.events import TopupRequested, encode
 from shared.contracts.ids import fingerprint
 from shared.runtime.redis import Client
@@ -84,15 +86,17 @@ class Dead:
         newest = await self._newest_of(partition, PAGE, with_done=True)
         return [letter for letter in newest if letter.topup_id == topup_id]
 
-    async def discard(self, letter: Letter, *, by: str, why: str) -> tuple[str, str]:
+    async def discard(self, letter: Letter, *, act: ActBy) -> tuple[str, str]:
         """Be done with it; return `discarded`, `done` (and by whom, as JSON) or `none`."""
         names = self._topups.keys[letter.partition]
-        keys, args = [names.dead, names.dead_done], [letter.entry, by, why]
+        about = letter.name if unbookable_id(letter.topup_id) else letter.topup_id
+        keys = [names.dead, names.dead_done, names.acts]
+        args = [letter.entry, act.who, act.why, act.id, about, letter.name]
         reply = await self._caller.call("discard", keys, args, durable=True)
         return text(reply[0]), text(reply[1])
 
     async def redrive(
-        self, letter: Letter, request: TopupRequested, *, deliver_before_ms: int, by: str, why: str
+        self, letter: Letter, request: TopupRequested, *, deliver_before_ms: int, act: ActBy
     ) -> tuple[str, str]:
         """Accept its topup; return `redriven`, or another word that says why not, and a detail."""
         names = self._topups.keys[letter.partition]
@@ -106,7 +110,7 @@ class Dead:
         )
         args: list[Any] = [
             len(self._topups.keys), deliver_before_ms, letter.entry, letter.topup_id, print_,
-            request.key_hash, encode(request), by, why,
+            request.key_hash, encode(request), act.who, act.why, act.id, letter.name,
         ]  # fmt: skip
         keys = [*keys, names.dead_done]
         reply = await self._caller.call("redrive", keys, args, durable=True)

@@ -1,5 +1,5 @@
 #!lua name=topups1
--- minor 13
+-- minor 14
 -- The life of a topup: every step that changes its record, its stream entries or its lane.
 --
 -- KEYS of every function, unless it says otherwise:
@@ -841,26 +841,37 @@ local function mark_done(done, entry, what, by, why, now)
   redis.call('HSET', done, entry, cjson.encode({ what = what, by = by, why = why, at = now }))
 end
 
+local function tell_letter(acts, act_id, now, who, act, target, why, name, letter)
+  tell(acts, act_id or '', now, who, act, target or name, why,
+    cjson.encode({ letter = name, lane = letter.lane, state = 'waiting' }),
+    cjson.encode({ letter = name, lane = letter.lane, state = act == 'dead.discard' and 'discarded' or 'redriven' }))
+end
+
 -- discard: people have dealt with a dead letter.
--- KEYS dead done  ARGV entry by why     reply { discarded|done|none, who did it before as JSON }
+-- KEYS dead done acts  ARGV entry by why act_id target name; older callers give neither acts nor
+--      what is told of the act
+-- reply { discarded|done|none, who did it before as JSON }
 local function discard(keys, args)
-  local entry, by, why = unpack(args)
+  local entry, by, why, act, target, name = unpack(args)
   local letter, reply = letter_of(keys[1], keys[2], entry)
   if not letter then return reply end
-  mark_done(keys[2], entry, 'discarded', by, why, now_ms())
+  local now = now_ms()
+  mark_done(keys[2], entry, 'discarded', by, why, now)
+  tell_letter(keys[3], act, now, by, 'dead.discard', target, why, name, letter)
   return { 'discarded', '' }
 end
 
 -- redrive: a dead letter's topup, for which nothing was ever begun, is accepted.
 -- KEYS common record key_record done
 -- ARGV partitions deliver_before_ms entry id fingerprint key_hash|'' body by why
+--      act_id name; older callers give neither of the last two
 -- reply { redriven|done|none|maybe_sent|exists|key_taken, detail }
 local function redrive(keys, args)
   local done = table.remove(keys)
   local c = context(keys, 1)
   local refused = refusal(c.meta, args[1])
   if refused then return refused end
-  local entry, id, print, key, body, by, why = unpack(args, 3)
+  local entry, id, print, key, body, by, why, act, name = unpack(args, 3)
   local letter, reply = letter_of(c.dead, done, entry)
   if not letter then return reply end
   if letter.sent ~= 'no' or letter.id ~= id then return { 'maybe_sent', '' } end
@@ -874,6 +885,7 @@ local function redrive(keys, args)
   enter(c, 1, id, print, key, body, tonumber(args[2]), routed and c.provider or '')
   write_counters(c)
   mark_done(done, entry, 'redriven', by, why, c.now)
+  tell_letter(c.acts, act, c.now, by, 'dead.redrive', id, why, name or entry, letter)
   return { 'redriven', '' }
 end
 

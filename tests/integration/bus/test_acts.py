@@ -6,16 +6,19 @@ import re
 
 import pytest
 
+from shared.bus.dead import Dead
 from shared.bus.topups import Topups
 from shared.bus.trust import Trust
 from shared.contracts.acts import act_by
+from shared.contracts.events import decode_request
 from shared.contracts.limits import BATCH_MAX
 from shared.contracts.states import State
 from shared.contracts.streams import LEDGER_GROUP
-from tests.integration.bus.bench import LANE, QUARANTINE_MS, Bench
+from tests.integration.bus.bench import BODY, DELIVER_BEFORE_MS, LANE, QUARANTINE_MS, Bench
 
 pytestmark = pytest.mark.integration
 
+TOPUP_ID = "0195f2c4-7a1e-7c3b-9a50-2f6d1c0b8e11"
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
@@ -100,6 +103,34 @@ async def test_a_resolve_is_written_down_once(bench: Bench) -> None:
     assert (act["act"], act["target"], act["who"]) == ("topup.resolve", "t1", "ana")
     assert json.loads(act["before"])["state"] == "unresolved"
     assert json.loads(act["after"])["state"] == "failed"
+
+
+async def test_what_becomes_of_a_dead_letter_is_written_down_once(bench: Bench) -> None:
+    """Under its topup where it is of one, else under its own name; what changed nothing is none."""
+    dead = Dead(bench.client, bench.topups)
+    for topup_id in (TOPUP_ID, "none"):
+        fields = {"id": topup_id, "lane": LANE, "reason": "unreadable", "payload": BODY}
+        await bench.client.xadd(bench.keys.dead, fields | {"sent": "no"})
+    other, sale = await dead.newest(count_max=2, with_done=False)
+    ana, ben = act_by("ana", why="mended"), act_by("ben", why="a test")
+    order = decode_request(BODY)
+    for _ in range(2):
+        await dead.redrive(sale, order, deliver_before_ms=DELIVER_BEFORE_MS, act=ana)
+        await dead.discard(other, act=ben)
+    first, second = await acts(bench)
+    assert (first["id"], first["act"], first["target"], first["who"], first["why"]) == (
+        ana.id, "dead.redrive", TOPUP_ID, "ana", "mended",
+    )  # fmt: skip
+    assert (second["id"], second["act"], second["target"], second["who"], second["why"]) == (
+        ben.id, "dead.discard", other.name, "ben", "a test",
+    )  # fmt: skip
+    for act, letter_name, end in (
+        (first, sale.name, "redriven"),
+        (second, other.name, "discarded"),
+    ):
+        before, after = json.loads(act["before"]), json.loads(act["after"])
+        assert before == {"letter": letter_name, "lane": LANE, "state": "waiting"}
+        assert after == before | {"state": end}
 
 
 async def test_a_dispatcher_from_before_acts_goes_on_working(bench: Bench) -> None:

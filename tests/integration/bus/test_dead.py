@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from shared.bus.dead import Dead, Letter
+from shared.contracts.acts import act_by
 from shared.contracts.events import decode_request
 from shared.contracts.limits import DEAD_RETENTION_MS
 from shared.contracts.states import State
@@ -33,8 +34,7 @@ async def redrive(dead: Dead, letter: Letter, key: str | None = None) -> tuple[s
         letter,
         replace(ORDER, reference=key),
         deliver_before_ms=DELIVER_BEFORE_MS,
-        by="ana",
-        why="mended",
+        act=act_by("ana", why="mended"),
     )
 
 
@@ -50,7 +50,7 @@ async def test_letters_go_only_once_people_are_done_with_them(bench: Bench, dead
         await bench.client.xadd(bench.keys.dead, {"id": name, "reason": "why"}, id=f"{at_ms}-0")
     letters = {letter.topup_id: letter for letter in await dead.newest(count_max=9, with_done=True)}
     for name in ("done", "young"):
-        reply = await dead.discard(letters[name], by="ana", why="seen")
+        reply = await dead.discard(letters[name], act=act_by("ana", why="seen"))
         assert reply == ("discarded", "")
     assert await bench.topups.trim(providers=[LANE], retention_ms=60_000) == 1
     left = await dead.newest(count_max=9, with_done=True)
@@ -121,10 +121,11 @@ async def test_of_two_people_the_second_is_told_of_the_first(bench: Bench, dead:
     """Discarded is not redriven any more, and discarded once."""
     await unread(bench, "t1")
     letter = await only(dead)
-    await dead.discard(letter, by="ana", why="a test")
-    for word, detail in (await redrive(dead, letter), await dead.discard(letter, by="b", why="c")):
+    await dead.discard(letter, act=act_by("ana", why="a test"))
+    second = await dead.discard(letter, act=act_by("b", why="c"))
+    for word, detail in (await redrive(dead, letter), second):
         assert word == "done"
         assert '"by":"ana"' in detail
     assert await bench.record("t1") == {}
     gone = replace(letter, entry="1-1")
-    assert await dead.discard(gone, by="ana", why="x") == ("none", "")
+    assert await dead.discard(gone, act=act_by("ana", why="x")) == ("none", "")
