@@ -3,7 +3,6 @@
 from array import array
 from collections.abc import Iterator
 from typing import Final
-from uuid import UUID
 
 import msgspec
 
@@ -156,4 +155,5 @@ class Ours:
 
     def topup_id(self, place: int) -> str:
         """Return one's id as it is written."""
-        return str(UUID(bytes=self.ids[place]))
+        text = self.ids[place].hex()
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

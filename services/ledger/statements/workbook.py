@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from array import array
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from posixpath import join, normpath
 from typing import IO, Final, Self
@@ -24,7 +25,8 @@ COLUMNS_MAX: Final = 256
 CELL_CHARACTERS_MAX: Final = 32_767  # of the format itself
 _PIECE: Final = 1 << 16
 _TOKEN_BYTES_MAX: Final = 1 << 20
-_PLACE: Final = re.compile(r"([A-Z]{1,3})[0-9]+")
+_COLUMN: Final = re.compile(r"[A-Z]{1,3}")
+_DIGITS: Final = "0123456789"
 _SIGNIFICANT: Final = ".15g"  # a spreadsheet keeps no more digits of a number
 
 Start = Callable[[str, dict[str, str]], None]
@@ -107,8 +109,7 @@ class Workbook:
         """Feed a member to the handlers, and yield after each piece of it."""
         parser = expat.ParserCreate()
         parser.buffer_text = True
-        parser.StartElementHandler = lambda name, attributes: start(_local(name), attributes)
-        parser.EndElementHandler = lambda name: end(_local(name))
+        parser.StartElementHandler = _by_root(parser, start, end)
         parser.CharacterDataHandler = characters
         parser.StartDoctypeDeclHandler = _refuse_doctype
         fed = 0
@@ -209,13 +210,7 @@ class _Rows:
 
     def _go_to(self, place: str | None) -> None:
         """Fill up to the cell's column: empty cells are not written."""
-        if place is None:
-            column = len(self._row)
-        else:
-            column = -1
-            found = _PLACE.fullmatch(place)
-            for letter in found[1] if found else "":
-                column = (column + 1) * 26 + ord(letter) - ord("A")
+        column = len(self._row) if place is None else _column(place.rstrip(_DIGITS))
         if not len(self._row) <= column < COLUMNS_MAX:
             raise UnreadableStatement(
                 f"row {self._number} has a cell at {str(place)[:16]!r}: "
@@ -224,9 +219,29 @@ class _Rows:
         self._row += [""] * (column - len(self._row))
 
 
-def _local(name: str) -> str:
-    """Return the name without the prefix of its namespace."""
-    return name.rpartition(":")[2]
+@lru_cache(maxsize=1_024)
+def _column(letters: str) -> int:
+    """Return its number, from 0 on; -1 for what is none."""
+    column = -1
+    for letter in letters if _COLUMN.fullmatch(letters) else "":
+        column = (column + 1) * 26 + ord(letter) - ord("A")
+    return column
+
+
+def _by_root(parser: expat.XMLParserType, start: Start, end: End) -> Start:
+    """Return what looks at the root, and takes away its prefix from all names where it has one."""
+
+    def first(name: str, attributes: dict[str, str]) -> None:
+        prefix, colon, _ = name.rpartition(":")
+        if colon:
+            mark = prefix + colon
+            parser.StartElementHandler = lambda name, given: start(name.removeprefix(mark), given)
+            parser.EndElementHandler = lambda name: end(name.removeprefix(mark))
+        else:  # as nearly always: no call in between
+            parser.StartElementHandler, parser.EndElementHandler = start, end
+        start(name.removeprefix(prefix + colon), attributes)
+
+    return first
 
 
 def _refuse_doctype(*_: object) -> None:

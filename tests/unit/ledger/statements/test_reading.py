@@ -284,6 +284,17 @@ def repacked(path: Path, **changed: bytes) -> Path:
     return zipped(path.with_name("changed.xlsx"), members)
 
 
+def test_a_workbook_may_write_the_namespace_before_each_name(tmp_path: Path) -> None:
+    """Some programs do; cells may also leave out where they stand."""
+    whole = book(tmp_path / "s.xlsx", [HEAD.split(","), ROW.split(",")])
+    cells = "".join(f"<x:c t='str'><x:v>{text}</x:v></x:c>" for text in ROW.split(","))
+    heads = "".join(
+        f"<x:c t='inlineStr'><x:is><x:t>{text}</x:t></x:is></x:c>" for text in HEAD.split(",")
+    )
+    sheet = f"<x:worksheet xmlns:x='m'><x:row>{heads}</x:row><x:row>{cells}</x:row></x:worksheet>"
+    assert read(repacked(whole, sheet1=sheet.encode())) == read(whole)
+
+
 def test_a_broken_workbook_is_refused(tmp_path: Path) -> None:
     """Half of one, another zip file, damaged or odd insides: never a traceback."""
     whole = book(tmp_path / "s.xlsx", [HEAD.split(","), ROW.split(",")])
