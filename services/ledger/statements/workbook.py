@@ -19,7 +19,7 @@ from xml.parsers import expat
 from services.ledger.statements.errors import UnreadableStatement
 
 UNPACKED_BYTES_MAX: Final = 2 << 30
-"""A million lines of ten columns unpack to about half of it."""
+"""A million lines of ten columns unpack to about a quarter of it."""
 TEXT_BYTES_MAX: Final = 256 << 20
 COLUMNS_MAX: Final = 256
 CELL_CHARACTERS_MAX: Final = 32_767  # of the format itself
