@@ -32,6 +32,7 @@ from services.gateway.rules import idempotency_key, read_order
 from services.gateway.settings import GatewaySettings
 from services.ledger.archive import ArchiveWriter, Header, NotAnArchive, read_archive
 from services.ledger.entries import Unreadable, read_outcome, read_request
+from services.ledger.evidence import draw_signing_key
 from services.ledger.settings import LedgerSettings
 from services.ratelimiter.rules import read_request as read_checks
 from services.ratelimiter.settings import RatelimiterSettings
@@ -234,6 +235,8 @@ def _environ(kind: type[msgspec.Struct]) -> bytes:
             known = _ADDRESSES.get(field.encode_name, "redis://user:word@127.0.0.1:6379/0?a=b")
         elif isinstance(field.default, bool):
             known = "on" if field.default else "off"
+        elif field.encode_name == "EVIDENCE_KEY":
+            known = draw_signing_key()
         values[field.encode_name] = (known or "8080").encode()
     return packed(values)
 

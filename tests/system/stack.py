@@ -165,7 +165,7 @@ async def accept(stack: Stack, count: int, *, patient: bool = True) -> list[str]
         while True:
             try:
                 status, body = await stack.post(key=f"order-{batch}-{number}")
-            except OSError:
+            except (OSError, aiohttp.ClientError):
                 status, body = 0, {}
             if status in (200, 202):
                 return str(body["topup_id"])

@@ -11,7 +11,7 @@ from redis import Redis
 from shared.contracts.keys import hash_of, id_of, is_well_formed
 from tests.system.stack import Stack, until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.long]
 
 GATEWAYS = 3
 NO_TOPUP = "0195b8a0-0000-7000-8000-000000000000"

@@ -11,7 +11,7 @@ from shared.contracts.streams import PartitionKeys
 from shared.runtime.redis import Client
 from tests.system.stack import Stack, check_books, until
 
-pytestmark = [pytest.mark.system, pytest.mark.settings(SANDBOX_LATENCY="100")]
+pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.settings(SANDBOX_LATENCY="100")]
 
 LANE = PartitionKeys(0).requests("LATCOM")
 BODY = b'["r1","ENVIADESPENSA_001","+525566374683","MX",1000,"MXN","LATCOM","XOOM_10_MXN"]'

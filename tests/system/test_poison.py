@@ -14,7 +14,7 @@ from shared.contracts.streams import DISPATCHER_GROUP, KEYS_STREAM, PartitionKey
 from shared.runtime.redis import Client, connect
 from tests.system.stack import Stack, accept, check_books, until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.long]
 
 NAMES = PartitionKeys(0)
 LANE = NAMES.requests("LATCOM")

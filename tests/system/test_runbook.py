@@ -15,7 +15,7 @@ from shared.runtime.redis import Client
 from tests.runbook import sections
 from tests.system.stack import Stack, until
 
-pytestmark = [pytest.mark.system, pytest.mark.settings(SANDBOX_LATENCY="20")]
+pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.settings(SANDBOX_LATENCY="20")]
 SECTIONS = sections()
 Done = subprocess.CompletedProcess[str]
 

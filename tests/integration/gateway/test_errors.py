@@ -78,7 +78,7 @@ ROWS = {
     "not set up here": row(
         422,
         "unknown_provider",
-        "DTONE is not set up here; known: LATCOM",
+        "DTONE is not set up here; known: AUTO, LATCOM",
         json={**PLAIN, "provider": "DTONE"},
     ),
     "admin, wrong key": row(
