@@ -42,7 +42,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
 
     at: str
     source: Annotated[
-        str, msgspec.Meta(description="Who tells it: record, lane, outcomes, books or dead.")
+        str, msgspec.Meta(description="Who tells it: record, lane, outcomes, books, audit or dead.")
     ]
     event: str
     detail: dict[str, Any]
@@ -117,8 +117,8 @@ STORY: Final = Call(
     path="/api/admin/topups/{topup_id}/story",
     tag="Admin",
     about="The story of one topup",
-    detail="From its record, the streams, its attempts with the provider's masked answers, and "
-    "the books; whichever of them has it.",
+    detail="From its record, the streams, its attempts with the provider's masked answers, the "
+    "books, and the audit of it and of its lanes in its time; whichever of them has it.",
     key="admin",
     places=(TOPUP_ID,),
     answers={200: Answer(about="What is known of it", body=Story)},

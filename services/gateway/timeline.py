@@ -22,6 +22,7 @@ def timeline(
 ) -> list[Moment]:
     """Return each thing once: what is booked is told by the books, the rest by the record."""
     told = [*_recorded(found, booked), *_booked(booked)]
+    told += _acts(booked)
     told += [
         (copy.at_ms, 9, "dead", "set_before_people", {"reason": copy.reason, "entry": copy.entry})
         for copy in dead
@@ -83,6 +84,22 @@ def _settled(outcome: BookedOutcome, booked: Dossier) -> Iterator[Told]:
     yield outcome.settled_at_ms, 5, "outcomes", named, detail
     moves = {"seq": outcome.seq, "postings": _moves(booked, outcome.seq)}
     yield outcome.booked_at_ms, 6, "books", "booked", moves
+
+
+def _acts(booked: Dossier | None) -> Iterator[Told]:
+    """Tell what people did, and what the lanes did by themselves."""
+    for act in booked.acts if booked is not None else ():
+        detail = {
+            "who": act.who,
+            "why": act.why,
+            "from": _state(act.before),
+            "to": _state(act.after),
+        }
+        yield act.at_ms, 4, "audit", act.act, {"of": act.target, **detail}
+
+
+def _state(side: object) -> object:
+    return side.get("state") if isinstance(side, dict) else None
 
 
 def _tries(tried: Iterable[Tried], source: str) -> Iterator[Told]:

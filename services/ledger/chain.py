@@ -43,7 +43,7 @@ class Verdict(msgspec.Struct, frozen=True):
     broken: str | None = None
 
 
-class _Row(Act, frozen=True, kw_only=True):
+class Row(Act, frozen=True, kw_only=True):
     """One row, as it lies in the table."""
 
     seq: int
@@ -147,7 +147,7 @@ class Chain:
 async def _gone_along(rows: AsyncIterable[dict[str, Any]], noted: Head | None) -> Verdict:
     head, met = Head(), noted is None or noted == Head()
     async for found in rows:
-        row = _Row(**found)
+        row = Row(**found)
         wrong = _wrong(head, row)
         if wrong is not None:
             return Verdict(head, wrong)
@@ -156,7 +156,7 @@ async def _gone_along(rows: AsyncIterable[dict[str, Any]], noted: Head | None) -
     return Verdict(head, None if met else f"{noted} is not in it: it was cut off, or is another")
 
 
-def _wrong(head: Head, row: _Row) -> str | None:
+def _wrong(head: Head, row: Row) -> str | None:
     """Say what is wrong with a row that should follow the head."""
     if row.seq != head.seq + 1:
         return f"row {head.seq + 1} is missing: after {head.seq} comes {row.seq}"

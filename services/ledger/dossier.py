@@ -8,10 +8,12 @@ from psycopg.rows import dict_row
 
 from services.ledger.database import Connection, Database
 from services.ledger.evidence import Signer
+from services.ledger.excerpt import read_excerpt
 from services.ledger.queries import queries
 from services.ledger.store import PAGE_S_MAX
-from shared.contracts.peers import TopupRow
+from shared.contracts.peers import AuditRow, TopupRow
 from shared.contracts.stories import (
+    ACTS_MAX,
     FOUND_MAX,
     BookedOutcome,
     BookedPosting,
@@ -50,29 +52,38 @@ class Dossiers:
             psycopg.Error: the books cannot be read.
         """
         async with self._database.connection() as connection, connection.transaction():
-            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            await _see_one_moment(connection)
             return await _dossier(connection, topup_id)
 
     async def packed(self, topup_id: str) -> Packed | None:
         """Return the same as a signed file; raises as `dossier`."""
         if self._signer is None:
             return Packed(None)
-        told = await self.dossier(topup_id)
-        if told is None:
-            return None
-        return Packed(self._signer.pack(told, made_at_ms=self._clock.now_ms()))
+        async with self._database.connection() as connection, connection.transaction():
+            await _see_one_moment(connection)
+            told = await _dossier(connection, topup_id)
+            if told is None:
+                return None
+            acts = await read_excerpt(connection, topup_id)
+        return Packed(self._signer.pack(told, acts, made_at_ms=self._clock.now_ms()))
+
+
+async def _see_one_moment(connection: Connection) -> None:
+    await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
 
 async def _dossier(connection: Connection, topup_id: str) -> Dossier | None:
-    asked = {"topup_id": topup_id}
+    asked: dict[str, Any] = {"topup_id": topup_id}
     rows = await _ask(connection, "whole_topup", asked)
     if not rows:
         return None
+    acts = await _ask(connection, "acts_of", asked | {"limit": ACTS_MAX})
     return Dossier(
         topup=msgspec.convert(rows[0], TopupRow),
         outcomes=[_outcome(row) for row in await _ask(connection, "outcomes_of", asked)],
         postings=msgspec.convert(await _ask(connection, "postings_of", asked), list[BookedPosting]),
         set_aside=(await _ask(connection, "set_aside_of", asked))[0]["entries"],
+        acts=msgspec.convert(acts, list[AuditRow]),
     )
 
 

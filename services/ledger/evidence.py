@@ -25,36 +25,40 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from services.ledger.audit import Check
+from services.ledger.excerpt import FOLLOWED, Excerpt, wrong_links
 from services.ledger.rules import HOLD, POSTINGS
 from shared.contracts.errors import TopupError
 from shared.contracts.instants import timestamp
 from shared.contracts.states import State
 from shared.contracts.stories import Dossier
 
-VERSION: Final = 1
+VERSION: Final = 2
 BYTES_MAX: Final = 4 * 1024 * 1024
 MANIFEST: Final = "MANIFEST"
 SIGNATURE: Final = "MANIFEST.sig"
 PUBLIC_KEY: Final = "public.pem"
-_LISTED: Final = ("README", "statement.json", "topup.json", "outcomes.json", "postings.json")
-_EPOCH: Final = (
-    1980,
-    1,
-    1,
-    0,
-    0,
-    0,
-)  # a zip knows nothing earlier
-_README: Final = """\
+_LISTED: Final = (
+    "README",
+    "statement.json",
+    "topup.json",
+    "outcomes.json",
+    "postings.json",
+    "audit.json",
+)
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # a zip knows nothing earlier
+_README: Final = f"""\
 What became of one top-up, from the books of who signed this.
 
   sha256sum -c MANIFEST
   openssl pkeyutl -verify -pubin -inkey public.pem -rawin -in MANIFEST -sigfile MANIFEST.sig
+  {FOLLOWED}
   openssl pkey -pubin -in public.pem -outform DER | sha256sum
 
 The last one prints the key's fingerprint: ask its owner for it, by another way than this file came.
 statement.json says what this is, topup.json what was asked for, outcomes.json what became of it,
-with each attempt and the provider's own (masked) answers, postings.json where the money went.
+with each attempt and the provider's own (masked) answers, postings.json where the money went,
+audit.json what people did about it: rows of a chain that only grows. A row's hash is SHA-256 over
+the one before it and its content's SHA-256: of others' rows the digest will do. python3 follows it.
 """
 
 
@@ -84,9 +88,9 @@ class Signer:
         """SHA-256 of the public key's DER, as hex."""
         return fingerprint_of(self._key.public_key())
 
-    def pack(self, told: Dossier, *, made_at_ms: int) -> bytes:
+    def pack(self, told: Dossier, acts: Excerpt, *, made_at_ms: int) -> bytes:
         """Return the file."""
-        files = dict(_files(told, self, made_at_ms))
+        files = dict(_files(told, acts, self, made_at_ms))
         files[PUBLIC_KEY] = self._key.public_key().public_bytes(
             Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
         )
@@ -115,19 +119,23 @@ def fingerprint_of(key: Ed25519PublicKey) -> str:
     return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
-def _files(told: Dossier, signer: Signer, made_at_ms: int) -> Iterator[tuple[str, bytes]]:
+def _files(
+    told: Dossier, acts: Excerpt, signer: Signer, made_at_ms: int
+) -> Iterator[tuple[str, bytes]]:
     statement = {
         "topup_evidence": VERSION,
         "topup_id": told.topup.topup_id,
         "made_at": timestamp(made_at_ms),
         "key_sha256": signer.fingerprint,
         "entries_set_aside": told.set_aside,
+        "audit_head": str(acts.head),
     }
     yield "README", _README.encode()
     yield "statement.json", _json(statement)
     yield "topup.json", _json(told.topup)
     yield "outcomes.json", _json(told.outcomes)
     yield "postings.json", _json(told.postings)
+    yield "audit.json", _json(msgspec.to_builtins(acts))
 
 
 def _json(content: object) -> bytes:
@@ -169,6 +177,7 @@ def verify(data: bytes) -> Verified:
         topup = msgspec.json.decode(files["topup.json"], type=_Topup)
         outcomes = msgspec.json.decode(files["outcomes.json"], type=list[_Outcome])
         postings = msgspec.json.decode(files["postings.json"], type=list[_Posting])
+        acts = msgspec.json.decode(files["audit.json"], type=Excerpt)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise NotEvidence(f"its content cannot be read: {problem}") from None
     fingerprint = fingerprint_of(key)
@@ -176,12 +185,11 @@ def verify(data: bytes) -> Verified:
         _check("every file is the one that was signed", _altered(files)),
         _check("the signature is that of the key in it", _forged(files, key)),
         _check(
-            "the statement is about this topup and this key",
-            []
-            if (statement.topup_id, statement.key_sha256) == (topup.topup_id, fingerprint)
-            else ["statement.json"],
+            "the statement is about this topup, this key and this head",
+            statement.not_about(topup.topup_id, fingerprint, str(acts.head)),
         ),
         _check("the money went where the outcomes say", _misplaced(topup, outcomes, postings)),
+        _check("the acts follow one another up to the head", wrong_links(acts, topup.topup_id)),
     ]
     return Verified(topup.topup_id, statement.made_at, fingerprint, checks)
 
@@ -191,6 +199,11 @@ class _Statement(msgspec.Struct):
     topup_id: str
     made_at: str
     key_sha256: str
+    audit_head: str
+
+    def not_about(self, *these: str) -> list[str]:
+        said = (self.topup_id, self.key_sha256, self.audit_head)
+        return [] if said == these else ["statement.json"]
 
 
 class _Topup(msgspec.Struct):

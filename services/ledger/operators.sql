@@ -17,6 +17,15 @@ SELECT seq, act_id::text AS id, (extract(epoch FROM at) * 1000)::bigint AS at_ms
        why, before::text, after::text, previous, hash
 FROM audit ORDER BY seq;
 
+-- audit_since: the chain from the first act of a target on.
+SELECT seq, act_id::text AS id, (extract(epoch FROM at) * 1000)::bigint AS at_ms, who, act, target,
+       why, before::text, after::text, previous, hash
+FROM audit WHERE seq >= (SELECT min(seq) FROM audit WHERE target = %(target)s)
+ORDER BY seq LIMIT %(limit)s;
+
+-- audit_of: how many acts there are of a target.
+SELECT count(*) AS acts FROM audit WHERE target = %(target)s;
+
 -- audit_page: the newest acts before a place; a filter that is null does not count.
 SELECT seq, act_id::text AS id, (extract(epoch FROM at) * 1000)::bigint AS at_ms, who, act, target,
        why, before, after, encode(hash, 'hex') AS hash

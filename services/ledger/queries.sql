@@ -234,6 +234,26 @@ FROM outcomes WHERE topup_id = %(topup_id)s::uuid ORDER BY seq;
 SELECT seq, line, debit, credit, currency, amount_minor
 FROM postings WHERE topup_id = %(topup_id)s::uuid ORDER BY seq, line;
 
+-- acts_of: the acts of one topup, and those of its lanes in its time, with the last one before it.
+WITH sale AS (
+    SELECT topup_id::text AS topup_id, accepted_at, coalesce(settled_at, 'infinity') AS settled_at,
+           provider, route
+    FROM topups WHERE topup_id = %(topup_id)s::uuid
+), lane AS (
+    SELECT provider AS name FROM sale
+    UNION SELECT json_object_keys(route) FROM sale WHERE route IS NOT NULL
+), place AS (
+    SELECT seq FROM audit JOIN sale ON target = topup_id
+    UNION
+    SELECT seq FROM audit JOIN lane ON target = name, sale WHERE at BETWEEN accepted_at AND settled_at
+    UNION
+    SELECT max(seq) FROM audit JOIN lane ON target = name, sale WHERE at < accepted_at GROUP BY target
+)
+SELECT seq, act_id::text AS id, (extract(epoch FROM at) * 1000)::bigint AS at_ms, who, act, target,
+       why, before, after, encode(hash, 'hex') AS hash
+FROM audit JOIN place USING (seq)
+ORDER BY seq LIMIT %(limit)s;
+
 -- set_aside_of: how many entries contradict what is booked of one topup.
 SELECT count(*) AS entries FROM set_aside WHERE topup_id = %(topup_id)s::uuid;
 

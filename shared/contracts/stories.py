@@ -5,12 +5,13 @@ from typing import Final
 import msgspec
 
 from shared.contracts.events import Evidence
-from shared.contracts.peers import TopupRow
+from shared.contracts.peers import AuditRow, TopupRow
 from shared.contracts.tries import Tried
 
 DOSSIER_PATH: Final = "/topups/{topup_id}/dossier"
 EVIDENCE_PATH: Final = "/topups/{topup_id}/evidence"
 FIND_PATH: Final = "/find"
+ACTS_MAX: Final = 500
 FOUND_MAX: Final = 20
 """As many are shown to choose from; whoever has more asks for one by its id."""
 
@@ -47,6 +48,7 @@ class Dossier(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: list[BookedOutcome]
     postings: list[BookedPosting]
     set_aside: int  # entries that contradict these
+    acts: list[AuditRow] = []  # of it, and of its lanes in its time; at most `ACTS_MAX`
 
 
 class Sought(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

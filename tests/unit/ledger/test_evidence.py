@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
+from services.ledger.chain import content_of_row, follow
 from services.ledger.evidence import (
     MANIFEST,
     NotEvidence,
@@ -18,6 +20,8 @@ from services.ledger.evidence import (
     draw_signing_key,
     verify,
 )
+from services.ledger.excerpt import Excerpt, Link, Place
+from shared.contracts.acts import Act
 from shared.contracts.events import Evidence
 from shared.contracts.peers import TopupRow
 from shared.contracts.stories import BookedOutcome, BookedPosting, Dossier
@@ -65,7 +69,26 @@ def dossier(postings: list[BookedPosting], status: str = "succeeded") -> Dossier
     )  # fmt: skip
 
 
-PACK = SIGNER.pack(dossier(PAID), made_at_ms=AT_MS)
+def row(seq: int, target: str) -> bytes:
+    act = Act(id=f"i{seq}", at_ms=AT_MS, who="ana", act="topup.resolve", target=target, why="ü")
+    return content_of_row(seq, act)
+
+
+def excerpt(*targets: str) -> Excerpt:
+    """Return a chain of acts behind the first four, of which only the sale's are told."""
+    reached, links = bytes(32), []
+    for seq, target in enumerate(targets, 5):
+        content = row(seq, target)
+        digest = sha256(content)
+        reached = follow(reached, digest.digest())
+        told = Link(content=content.decode()) if target == ID else Link(digest=digest.hexdigest())
+        links.append(told)
+    head = Place(4 + len(targets), reached.hex())
+    return Excerpt(after=Place(4, bytes(32).hex()), links=links, head=head)
+
+
+ACTS = excerpt(ID, "LATCOM", ID, "another's sale")
+PACK = SIGNER.pack(dossier(PAID), ACTS, made_at_ms=AT_MS)
 
 
 def broken(found: Verified) -> list[str]:
@@ -106,6 +129,7 @@ def test_a_stranger_verifies_it_with_what_every_machine_has(tmp_path: Path) -> N
             assert done.returncode == 0, done.stderr
             said += done.stdout
     assert "Signature Verified Successfully" in said
+    assert "\nTrue\n" in said
     assert said.split()[-2] == SIGNER.fingerprint
 
 
@@ -116,7 +140,8 @@ def test_attempts_are_told_with_names() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["topup.json", "outcomes.json", "postings.json", "statement.json", "README"]
+    "name",
+    ["topup.json", "outcomes.json", "postings.json", "audit.json", "statement.json", "README"],
 )
 def test_a_changed_file_is_named(name: str) -> None:
     """Whatever it says now."""
@@ -139,7 +164,48 @@ def test_a_new_manifest_does_not_help() -> None:
 )  # fmt: skip
 def test_money_that_went_elsewhere_is_named(postings: list[BookedPosting], status: str) -> None:
     """Signed or not: the books must follow from the outcomes."""
-    assert broken(verify(SIGNER.pack(dossier(postings, status), made_at_ms=AT_MS))) != []
+    assert broken(verify(SIGNER.pack(dossier(postings, status), ACTS, made_at_ms=AT_MS))) != []
+
+
+def test_acts_of_others_are_not_told() -> None:
+    """What they did, and to what, is a digest; the sale's own can be read."""
+    assert b"LATCOM" not in content("audit.json")
+    assert b"another's sale" not in content("audit.json")
+    assert content("audit.json").count(b"topup.resolve") == 2
+    assert f"8:{ACTS.head.hash}".encode() in content("statement.json")
+
+
+def test_a_sale_that_nobody_touched_states_the_head_alone() -> None:
+    """Whole as well."""
+    assert broken(verify(SIGNER.pack(dossier(PAID), excerpt(), made_at_ms=AT_MS))) == []
+
+
+FORGED = {
+    "changed": (0, Link(content=row(5, ID).decode().replace("ana", "ben"))),
+    "of another sale": (0, Link(content=row(5, "another").decode())),
+    "elsewhere": (2, Link(content=row(9, ID).decode())),
+    "another digest": (1, Link(digest="00" * 32)),
+    "no digest": (1, Link(digest="zz")),
+    "nothing": (1, Link()),
+    "no act": (2, Link(content="{")),
+}
+
+
+@pytest.mark.parametrize("how", FORGED)
+def test_acts_that_do_not_lead_to_the_head_are_named(how: str) -> None:
+    """Signed or not: nobody can put an act in, or make another of it, under the same head."""
+    place, link = FORGED[how]
+    links = [link if at == place else one for at, one in enumerate(ACTS.links)]
+    forged = structs.replace(ACTS, links=links)
+    assert broken(verify(SIGNER.pack(dossier(PAID), forged, made_at_ms=AT_MS))) != []
+
+
+@pytest.mark.parametrize("links", [ACTS.links[:-1], ACTS.links[1:]], ids=["last", "first"])
+def test_acts_that_were_cut_off_are_missed(links: list[Link]) -> None:
+    """The head says how many there are, and what they lead to."""
+    cut = structs.replace(ACTS, links=links)
+    found = verify(SIGNER.pack(dossier(PAID), cut, made_at_ms=AT_MS))
+    assert broken(found) != []
 
 
 @given(st.integers(0, len(PACK) - 1), st.integers(1, 255))
