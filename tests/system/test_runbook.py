@@ -125,6 +125,16 @@ async def test_a_key_leaked(stack: Stack) -> None:
     await until(works)
 
 
+async def test_an_operators_key_leaked(stack: Stack) -> None:
+    """What was done with it is shown, and was not tampered with; it stops, and another is drawn."""
+    section = SECTIONS["an-operators-key-leaked"]
+    assert stack.topup("operators", "add", "ana").returncode == 0
+    done = await follow(stack, [*section.look, *section.do], NAME="ana")
+    assert [one.returncode for one in done] == [0] * 5, said(done)
+    assert "follow one another" in said(done)
+    assert stack.topup("operators", "revoke", "ana", "--yes").returncode == 0
+
+
 async def test_a_payment_is_disputed(stack: Stack, tmp_path: Path) -> None:
     """The story, books that are whole, and a file that verifies."""
     section = SECTIONS["a-payment-is-disputed"]
@@ -135,7 +145,8 @@ async def test_a_payment_is_disputed(stack: Stack, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "symptom", ["the-clocks-differ", "nothing-is-scraped", "conservation-is-broken"]
+    "symptom",
+    ["the-clocks-differ", "nothing-is-scraped", "conservation-is-broken", "the-audit-is-broken"],
 )
 async def test_where_nothing_is_wrong_each_look_says_so(stack: Stack, symptom: str) -> None:
     """Status 0: an operator who looks in vain knows that it is not this."""
