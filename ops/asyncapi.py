@@ -117,7 +117,7 @@ STREAMS: Final = (
             "id": _text("The act; told twice, it is the same.", format="uuid"),
             "at": _text("When: milliseconds since the epoch.", pattern="^[0-9]+$"),
             "who": _text("An operator, or one life of one process."),
-            "act": _text("What.", examples=["lane.hold", "lane.release", "topup.resolve"]),
+            "act": _text("What.", examples=["lane.hold", "topup.resolve", "dead.redrive"]),
             "target": _text("The lane or topup."),
             "why": _text("What the person or the process says of it."),
             "before": _text("How it was, as JSON.", contentMediaType="application/json"),

@@ -99,7 +99,8 @@ def _acts(booked: Dossier | None) -> Iterator[Told]:
 
 
 def _state(side: object) -> object:
-    return side.get("state") if isinstance(side, dict) else None
+    """Return the state that an act began or ended with; of an act without one, all that it says."""
+    return side.get("state", side) if isinstance(side, dict) else side
 
 
 def _tries(tried: Iterable[Tried], source: str) -> Iterator[Told]:
