@@ -99,9 +99,9 @@ class Signer:
         ).encode()
         files |= {MANIFEST: manifest, SIGNATURE: self._key.sign(manifest)}
         out = io.BytesIO()
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+        with zipfile.ZipFile(out, "w") as packed:
             for name, content in files.items():
-                packed.writestr(zipfile.ZipInfo(name, _EPOCH), content)
+                packed.writestr(zipfile.ZipInfo(name, _EPOCH), content, zipfile.ZIP_DEFLATED)
         return out.getvalue()
 
 

@@ -74,14 +74,16 @@ def row(seq: int, target: str) -> bytes:
     return content_of_row(seq, act)
 
 
-def excerpt(*targets: str) -> Excerpt:
+def excerpt(*targets: str, told_of: str = ID, first: int = 5) -> Excerpt:
     """Return a chain of acts behind the first four, of which only the sale's are told."""
     reached, links = bytes(32), []
-    for seq, target in enumerate(targets, 5):
+    for seq, target in enumerate(targets, first):
         content = row(seq, target)
         digest = sha256(content)
         reached = follow(reached, digest.digest())
-        told = Link(content=content.decode()) if target == ID else Link(digest=digest.hexdigest())
+        told = (
+            Link(content=content.decode()) if target == told_of else Link(digest=digest.hexdigest())
+        )
         links.append(told)
     head = Place(4 + len(targets), reached.hex())
     return Excerpt(after=Place(4, bytes(32).hex()), links=links, head=head)
@@ -198,6 +200,17 @@ def test_acts_that_do_not_lead_to_the_head_are_named(how: str) -> None:
     links = [link if at == place else one for at, one in enumerate(ACTS.links)]
     forged = structs.replace(ACTS, links=links)
     assert broken(verify(SIGNER.pack(dossier(PAID), forged, made_at_ms=AT_MS))) != []
+
+
+@pytest.mark.parametrize(
+    "acts",
+    [excerpt(ID, "another", told_of="another"), excerpt(ID, first=6)],
+    ids=["whose", "where"],
+)
+def test_an_act_of_elsewhere_in_a_whole_chain_is_named(acts: Excerpt) -> None:
+    """It leads to the head, but is about another sale, or is not at the place that it says."""
+    found = verify(SIGNER.pack(dossier(PAID), acts, made_at_ms=AT_MS))
+    assert [one for one in broken(found) if one.startswith("act ")] != []
 
 
 @pytest.mark.parametrize("links", [ACTS.links[:-1], ACTS.links[1:]], ids=["last", "first"])
