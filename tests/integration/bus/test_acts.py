@@ -133,6 +133,17 @@ async def test_what_becomes_of_a_dead_letter_is_written_down_once(bench: Bench) 
         assert after == before | {"state": end}
 
 
+async def test_a_gateway_from_before_acts_goes_on_discarding(bench: Bench) -> None:
+    """It names one key less: the letter is marked, without an act."""
+    keys = bench.keys
+    entry = await bench.client.xadd(keys.dead, {"id": "t1", "lane": LANE})
+    names = [keys.dead, keys.dead_done]
+    reply = await bench.client.fcall("topups1_discard", 2, *names, entry, "ana", "a test")
+    assert reply[0] == b"discarded"
+    assert await bench.client.hexists(keys.dead_done, entry.decode())
+    assert await acts(bench) == []
+
+
 async def test_a_dispatcher_from_before_acts_goes_on_working(bench: Bench) -> None:
     """It names one key less: its lanes are held and opened as ever, without an act."""
     keys = bench.topups.keys[0]
