@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator
 from functools import cache
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import psycopg
@@ -189,15 +189,9 @@ def fill(url: str, *, count: int, seed: int) -> None:
     tables, indexes = _apart(shipped())
     migrate(url, tables, say=lambda _text: None)
     with psycopg.connect(url) as connection:
-        connection.execute(PEOPLE, {"customers": [customer(rank) for rank in range(CUSTOMERS)]})
+        add_customers(connection)
         for number, made in enumerate(Generator(count, seed).chunks(), 1):
-            for statement, lines in (
-                (TOPUPS, made.topups),
-                (OUTCOMES, made.outcomes),
-                (MOVES, made.moves),
-            ):
-                with connection.cursor().copy(statement.encode()) as copy:
-                    copy.write("".join(lines))
+            copy_in(connection, made)
             connection.commit()
             if number % 20 == 0:
                 print(f"  {min(number * CHUNK, count):,} topups", flush=True)
@@ -205,6 +199,19 @@ def fill(url: str, *, count: int, seed: int) -> None:
     with psycopg.connect(_with_memory(url), autocommit=True) as connection:
         connection.execute(TOTALS)
         connection.execute("VACUUM ANALYZE")
+
+
+def add_customers(connection: psycopg.Connection[Any]) -> None:
+    """Give every customer two keys."""
+    connection.execute(PEOPLE, {"customers": [customer(rank) for rank in range(CUSTOMERS)]})
+
+
+def copy_in(connection: psycopg.Connection[Any], made: Made) -> None:
+    """Write a chunk."""
+    tables = ((TOPUPS, made.topups), (OUTCOMES, made.outcomes), (MOVES, made.moves))
+    for statement, lines in tables:
+        with connection.cursor().copy(statement.encode()) as copy:
+            copy.write("".join(lines))
 
 
 def _apart(migrations: list[Migration]) -> tuple[list[Migration], list[Migration]]:

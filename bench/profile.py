@@ -6,6 +6,7 @@ the time that the process was busy. Needs the right to look into other processes
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -18,6 +19,9 @@ from bench.rounds import Round, Rounds
 
 SAMPLES_PER_S: Final = 500
 SHOWN: Final = 70
+SECONDS_MAX: Final = 600
+RECORD: Final = ("record", "--nonblocking", "--gil", "--format", "raw")
+"""Only who holds the interpreter: on a busy machine those who wait for a core would be seen too."""
 LOOKED_AT: Final = ("gateway-1", "dispatcher-1", "ledger-1", "ratelimiter-1")
 PYSPY: Final = Path(sys.executable).with_name("py-spy")
 _PLACE: Final = re.compile(r"^(?P<function>.*) \((?P<file>.*?)(:\d+)?\)$")
@@ -45,19 +49,20 @@ def main() -> None:
 
 
 def _sampled(house: House, run: Rounds, folder: Path, count: int, rate: float) -> Round:
+    every = [*RECORD, "--rate", str(SAMPLES_PER_S), "--duration", str(SECONDS_MAX)]
     spies = [
         subprocess.Popen(
-            [PYSPY, "record", "--nonblocking", "--gil", "--rate", str(SAMPLES_PER_S), "--duration", "600",
-             "--format", "raw", "--output", folder / process, "--pid", str(house.pids[process])],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [PYSPY, *every, "--output", folder / process, "--pid", str(house.pids[process])],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         for process in LOOKED_AT
-    ]  # fmt: skip
+    ]
     try:
         return run.run(count, rate=rate, what="constant" if rate else "saturation")
     finally:
         for spy in spies:
-            spy.send_signal(2)  # it then writes down what it has
+            spy.send_signal(signal.SIGINT)  # it then writes down what it has
             spy.wait(30)
 
 
@@ -65,17 +70,18 @@ def _print(process: str, raw: Path, cpu: float) -> None:
     """Print functions by the time in them and below, and by the time in them alone."""
     below, alone, total = Counter[str](), Counter[str](), 0
     for line in raw.read_text().splitlines():
-        stack, _, samples = line.rpartition(" ")
+        stack, _, counted = line.rpartition(" ")
         frames = [_short(frame) for frame in stack.split(";")]
-        total += int(samples)
-        alone[frames[-1]] += int(samples)
+        samples = int(counted)
+        total += samples
+        alone[frames[-1]] += samples
         for frame in set(frames):
-            below[frame] += int(samples)
+            below[frame] += samples
     print(f"\n## {process}: {total} samples; {cpu:.3f} CPU s per 1,000 topups")
     for title, counts in (("with what it calls", below), ("alone", alone)):
         print(f"{title}:")
-        for frame, samples in counts.most_common(SHOWN):
-            share = samples / max(total, 1)
+        for frame, seen in counts.most_common(SHOWN):
+            share = seen / max(total, 1)
             print(f"  {share:6.1%} {share * cpu * 1_000:7.1f} µs  {frame}")
 
 
