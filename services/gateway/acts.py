@@ -10,6 +10,7 @@ from starlette.requests import Request
 from services.gateway.refusals import Misunderstood, Unavailable
 from services.gateway.topups import json_body
 from shared.contracts.errors import InvalidRequest, NotAccepted, NotKnown
+from shared.contracts.limits import BODY_BYTES_MAX
 
 Admit = Callable[[Request], str]
 """Returns the name of who asks; raises Forbidden or Unauthorized."""
@@ -18,13 +19,15 @@ BodyT = TypeVar("BodyT", bound=msgspec.Struct)
 DoneT = TypeVar("DoneT")
 
 
-async def read_act(request: Request, kind: type[BodyT], *, example: str) -> BodyT:
+async def read_act(
+    request: Request, kind: type[BodyT], *, example: str, bytes_max: int = BODY_BYTES_MAX
+) -> BodyT:
     """Return the body.
 
     Raises:
         Misunderstood, UnsupportedMediaType, TooLarge: it is something else; says what would do.
     """
-    raw = await json_body(request.headers, request.receive)
+    raw = await json_body(request.headers, request.receive, bytes_max=bytes_max)
     try:
         body = msgspec.json.decode(raw, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as problem:

@@ -28,6 +28,7 @@ from services.gateway.routing import Routing
 from services.gateway.settings import GatewaySettings
 from services.gateway.stories import Stories, StoryRoutes
 from services.gateway.topups import TopupRoutes
+from services.gateway.unresolved import UnresolvedRoutes
 from services.gateway.uses import Uses
 from services.gateway.waiting import Waiting
 from shared.bus.beats import Heart
@@ -189,7 +190,10 @@ class Gateway:
         )
         stories = Stories(self._client, self._topups, self._ledger, clock)
         told = StoryRoutes(stories, admit=operators.admit)
-        parts = (admin, lanes, dead, told)
+        unresolved = UnresolvedRoutes(
+            self._topups, self._ledger, admit=operators.admit, alone=settings.resolve_alone
+        )
+        parts = (admin, lanes, dead, told, unresolved)
         return [*(one for part in parts for one in part.served()), health_call(self.health)]
 
     async def _check_keys(self) -> Condition:

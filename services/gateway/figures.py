@@ -10,6 +10,7 @@ from shared.bus.queue import read_queue
 from shared.bus.topups import Topups
 from shared.contracts.limits import SILENT_MS
 from shared.contracts.money import format_amount
+from shared.contracts.peers import AGES, Limbo
 from shared.runtime.clock import Clock
 from shared.runtime.redis import Client
 
@@ -58,6 +59,18 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     volume: Money
 
 
+class LimboShown(msgspec.Struct, frozen=True, kw_only=True):
+    """Money of one currency that has been in limbo for about as long."""
+
+    currency: str
+    age: Annotated[
+        str, msgspec.Meta(description="Up to an hour, a day, a week; longer.",
+                          extra_json_schema={"enum": list(AGES)})
+    ]  # fmt: skip
+    transactions: int
+    volume: str
+
+
 class Earnings(msgspec.Struct, frozen=True, kw_only=True):
     """What was sold: ever, since midnight in TIMEZONE, and what is in doubt."""
 
@@ -66,6 +79,9 @@ class Earnings(msgspec.Struct, frozen=True, kw_only=True):
     revenue: Money
     today: Volume
     unresolved: Volume
+    limbo: Annotated[
+        list[LimboShown], msgspec.Meta(description="The same by age, at most 5 s old.")
+    ]
 
 
 class Figures:
@@ -105,11 +121,20 @@ class Figures:
                 transactions=totals.unresolved_transactions,
                 volume=_formatted(totals.unresolved_volume),
             ),
+            limbo=[limbo_shown(one) for one in totals.limbo],
         )
 
 
 def _shown(found: msgspec.Struct, shape: type[ShapeT]) -> ShapeT:
     return shape(**{name: getattr(found, name) for name in shape.__struct_fields__})
+
+
+def limbo_shown(one: Limbo) -> LimboShown:
+    """Return a sum for people."""
+    volume = format_amount(one.amount_minor, one.currency)
+    return LimboShown(
+        currency=one.currency, age=one.age, transactions=one.transactions, volume=volume
+    )
 
 
 def _formatted(minor_by_currency: dict[str, int]) -> dict[str, str]:

@@ -29,6 +29,18 @@ from shared.contracts.peers import (
     TopupRow,
     Totals,
 )
+from shared.contracts.proposals import (
+    LIMBO_PATH,
+    PROPOSE_PATH,
+    UNRESOLVED_PATH,
+    WITHDRAW_PATH,
+    InLimbo,
+    Outcome,
+    Proposal,
+    UnresolvedPage,
+    UnresolvedQuery,
+    Withdrawing,
+)
 from shared.contracts.stories import (
     DOSSIER_PATH,
     EVIDENCE_PATH,
@@ -207,6 +219,25 @@ class Ledger(_Peer):
         """Return acts, newest first."""
         page = await self._ask("GET", AUDIT_PATH, AuditPage, query=_parameters(query))
         return _present(page, AUDIT_PATH)
+
+    async def unresolved(self, query: UnresolvedQuery) -> UnresolvedPage:
+        """Return topups in limbo with what was proposed of them."""
+        page = await self._ask("GET", UNRESOLVED_PATH, UnresolvedPage, query=_parameters(query))
+        return _present(page, UNRESOLVED_PATH)
+
+    async def limbo(self) -> InLimbo:
+        """Return how much is in limbo."""
+        return _present(await self._ask("GET", LIMBO_PATH, InLimbo), LIMBO_PATH)
+
+    async def propose(self, proposal: Proposal) -> Outcome:
+        """Keep a proposal."""
+        body = msgspec.json.encode(proposal)
+        return _present(await self._ask("POST", PROPOSE_PATH, Outcome, body=body), PROPOSE_PATH)
+
+    async def withdraw(self, given: Withdrawing) -> Outcome:
+        """Take a proposal back."""
+        body = msgspec.json.encode(given)
+        return _present(await self._ask("POST", WITHDRAW_PATH, Outcome, body=body), WITHDRAW_PATH)
 
 
 def _parameters(asked: msgspec.Struct) -> dict[str, str]:

@@ -42,6 +42,7 @@ class GatewaySettings(ReplicaSettings, frozen=True, kw_only=True):
     ratelimiter_url: HttpUrl
     ledger_url: HttpUrl
     providers: Offered = msgspec.field(default="LATCOM", name="PROVIDERS_OFFERED")
+    resolve_alone: bool = False
     admin_key: AdminKey | None = None  # none: the admin API is off
     rate_limit_per_minute: Limit = 200
     stream_partitions: Partitions = 1

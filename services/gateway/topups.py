@@ -228,7 +228,9 @@ def _seconds(verdict: LimitVerdict) -> int:
     return max(math.ceil(verdict.reset_ms / 1_000), 1)
 
 
-async def json_body(headers: Mapping[str, str], receive: Receive) -> bytes:
+async def json_body(
+    headers: Mapping[str, str], receive: Receive, *, bytes_max: int = BODY_BYTES_MAX
+) -> bytes:
     """Return a body that says that it is JSON.
 
     Raises:
@@ -238,9 +240,9 @@ async def json_body(headers: Mapping[str, str], receive: Receive) -> bytes:
     if media != "application/json":
         raise UnsupportedMediaType("The header content-type must be application/json")
     try:
-        return await read_body(receive, headers.get("content-length"), bytes_max=BODY_BYTES_MAX)
+        return await read_body(receive, headers.get("content-length"), bytes_max=bytes_max)
     except BodyTooLarge:
-        raise TooLarge(f"The body is larger than {BODY_BYTES_MAX} bytes") from None
+        raise TooLarge(f"The body is larger than {bytes_max} bytes") from None
 
 
 def _not_now() -> Unavailable:

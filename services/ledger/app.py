@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import psycopg
 import structlog
+from starlette.applications import Starlette
 
 from services.ledger.books import Books
 from services.ledger.chain import Chain
@@ -16,6 +17,7 @@ from services.ledger.http import query_app
 from services.ledger.keys import Keys
 from services.ledger.lists import Lists
 from services.ledger.migrations import applied, missing, shipped
+from services.ledger.proposals import Proposals
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import Past
 from services.ledger.upkeep import Upkeep
@@ -67,7 +69,8 @@ class Ledger:
         self._bookkeepers = [
             self._bookkeeper(partition, instance, clock, crash) for partition in range(partitions)
         ]
-        self._upkeep = self._timers(retention_ms=settings.stream_retention_ms)
+        proposals = Proposals(self._database)
+        self._upkeep = self._timers(proposals, retention_ms=settings.stream_retention_ms)
         self._watch = Watch(
             self._topups,
             Trust(self._client, self._topups),
@@ -84,11 +87,7 @@ class Ledger:
         )
         self._working: list[asyncio.Task[None]] = []
         self._background: list[asyncio.Task[None]] = []
-        key = settings.evidence_key
-        dossiers = Dossiers(self._database, Signer(key) if key else None, clock)
-        past = Past(self._database, clock, timezone=settings.timezone)
-        keys, chain = Keys(Changes(self._database, self._client)), Chain(self._database)
-        app = query_app(past, Lists(past, self._topups), keys, dossiers=dossiers, chain=chain)
+        app = self._app(settings, proposals, clock)
         drain_s = settings.drain_timeout_ms / 1_000
         self.listeners = [Listener(app, host=settings.host, port=settings.port, drain_s=drain_s)]
         self.health = self._health(instance, clock)
@@ -142,14 +141,23 @@ class Ledger:
             crash=crash,
         )
 
-    def _timers(self, *, retention_ms: int) -> Upkeep:
+    def _timers(self, proposals: Proposals, *, retention_ms: int) -> Upkeep:
         return Upkeep(
             self._topups,
             self._bookkeepers,
             self._database,
+            proposals,
             providers=list(OFFERS),
             retention_ms=retention_ms,
         )
+
+    def _app(self, settings: LedgerSettings, proposals: Proposals, clock: Clock) -> Starlette:
+        key = settings.evidence_key
+        dossiers = Dossiers(self._database, Signer(key) if key else None, clock)
+        past = Past(self._database, clock, timezone=settings.timezone)
+        keys, chain = Keys(Changes(self._database, self._client)), Chain(self._database)
+        lists = Lists(past, self._topups)
+        return query_app(past, lists, keys, dossiers=dossiers, chain=chain, proposals=proposals)
 
     def _health(self, instance: Instance, clock: Clock) -> Health:
         return Health(

@@ -116,6 +116,7 @@ class Chain:
     async def book(self, acts: Sequence[Act]) -> int:
         """Append what is new; durable when it returns. Raises psycopg.Error."""
         async with self._database.connection() as connection, connection.transaction():
+            await _confirm(connection, acts)
             return await append(connection, acts)
 
     async def page(self, query: AuditQuery) -> AuditPage:
@@ -142,6 +143,18 @@ class Chain:
         ):
             await cursor.execute(queries()["audit_rows"])
             return await _gone_along(cursor, noted)
+
+
+async def _confirm(connection: Connection, acts: Sequence[Act]) -> None:
+    """End the proposals on which topups were settled; an act has its proposal's id."""
+    done = [act for act in acts if act.act == "topup.resolve"]
+    if done:
+        given = {
+            "id": [act.id for act in done],
+            "who": [act.who for act in done],
+            "at_ms": [act.at_ms for act in done],
+        }
+        await connection.execute(queries()["confirm_proposals"], given)
 
 
 async def _gone_along(rows: AsyncIterable[dict[str, Any]], noted: Head | None) -> Verdict:

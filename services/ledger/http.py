@@ -21,6 +21,7 @@ from services.ledger.database import said
 from services.ledger.dossier import Dossiers
 from services.ledger.keys import Keys
 from services.ledger.lists import Lists
+from services.ledger.proposals import Proposals
 from services.ledger.store import Past
 from shared.contracts.errors import InvalidRequest, NotAccepted, NotKnown
 from shared.contracts.peers import (
@@ -37,6 +38,16 @@ from shared.contracts.peers import (
     TopupFilter,
     TopupQuery,
 )
+from shared.contracts.proposals import (
+    FILE_BYTES_MAX,
+    LIMBO_PATH,
+    PROPOSE_PATH,
+    UNRESOLVED_PATH,
+    WITHDRAW_PATH,
+    Proposal,
+    UnresolvedQuery,
+    Withdrawing,
+)
 from shared.contracts.stories import DOSSIER_PATH, EVIDENCE_PATH, FIND_PATH, Sought
 from shared.web.guard import BodyTooLarge, ClientGone, read_body
 from shared.web.problems import render
@@ -45,6 +56,7 @@ log = structlog.get_logger()
 
 _TOPUP_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 KEY_USES_BYTES_MAX: Final = KEY_USES_MAX * 128
+PROPOSAL_BYTES_MAX: Final = 2 * FILE_BYTES_MAX  # as base64, with all else
 _CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 UNREACHED: Final = (psycopg.Error, RedisError, OSError, NotAccepted, NotKnown)
@@ -54,7 +66,13 @@ AskedT = TypeVar("AskedT")
 
 
 def query_app(
-    past: Past, lists: Lists, api_keys: Keys, *, dossiers: Dossiers, chain: Chain
+    past: Past,
+    lists: Lists,
+    api_keys: Keys,
+    *,
+    dossiers: Dossiers,
+    chain: Chain,
+    proposals: Proposals,
 ) -> Starlette:
     """Return the app of the ledger's port."""
 
@@ -62,17 +80,8 @@ def query_app(
         return _json(await api_keys.snapshot())
 
     async def totals(_request: Request) -> Response:
-        return _json(await past.totals())
-
-    async def topup(request: Request) -> Response:
-        topup_id = request.path_params["topup_id"]
-        customer_id = request.query_params.get("customer_id")
-        if not customer_id:
-            return _problem("invalid_request", "customer_id is missing: ?customer_id=…")
-        row = None
-        if _TOPUP_ID.fullmatch(topup_id) and "\x00" not in customer_id:
-            row = await past.topup(topup_id, customer_id=customer_id)
-        return _problem("not_found", "There is no such topup") if row is None else _json(row)
+        sums = (await proposals.limbo()).sums
+        return _json(msgspec.structs.replace(await past.totals(), limbo=sums))
 
     return Starlette(
         routes=[
@@ -81,13 +90,17 @@ def query_app(
                 ("GET", KEYS_PATH, keys),
                 ("POST", KEY_USES_PATH, _key_uses(api_keys)),
                 ("GET", TOTALS_PATH, totals),
-                ("GET", TOPUP_PATH, topup),
+                ("GET", TOPUP_PATH, _topup(past)),
                 ("GET", DOSSIER_PATH, _told(dossiers.dossier)),
                 ("GET", EVIDENCE_PATH, _told(dossiers.packed)),
                 ("GET", FIND_PATH, _find(dossiers)),
                 ("GET", TOPUPS_PATH, _page(lists)),
                 ("GET", FILE_PATH, _file(lists)),
                 ("GET", AUDIT_PATH, _audit(chain)),
+                ("GET", UNRESOLVED_PATH, _unresolved(proposals)),
+                ("GET", LIMBO_PATH, _limbo(proposals)),
+                ("POST", PROPOSE_PATH, _done(Proposal, proposals.propose)),
+                ("POST", WITHDRAW_PATH, _done(Withdrawing, proposals.withdraw)),
             )
         ],
         exception_handlers={
@@ -107,6 +120,20 @@ class _File(StreamingResponse):
             await super().stream_response(send)
         except UNREACHED as problem:
             log.warning("file_cut_short", problem=said(problem))
+
+
+def _topup(past: Past) -> Answer:
+    async def topup(request: Request) -> Response:
+        topup_id = request.path_params["topup_id"]
+        customer_id = request.query_params.get("customer_id")
+        if not customer_id:
+            return _problem("invalid_request", "customer_id is missing: ?customer_id=…")
+        row = None
+        if _TOPUP_ID.fullmatch(topup_id) and "\x00" not in customer_id:
+            row = await past.topup(topup_id, customer_id=customer_id)
+        return _problem("not_found", "There is no such topup") if row is None else _json(row)
+
+    return topup
 
 
 def _told(tell: Callable[[str], Awaitable[Any]]) -> Answer:
@@ -142,6 +169,29 @@ def _audit(chain: Chain) -> Answer:
     return audit
 
 
+def _unresolved(proposals: Proposals) -> Answer:
+    async def unresolved(request: Request) -> Response:
+        return _json(
+            await proposals.unresolved(_asked(request, UnresolvedQuery, example="?limit=50"))
+        )
+
+    return unresolved
+
+
+def _limbo(proposals: Proposals) -> Answer:
+    async def limbo(_request: Request) -> Response:
+        return _json(await proposals.limbo())
+
+    return limbo
+
+
+def _done(kind: type[AskedT], do: Callable[[AskedT], Awaitable[Any]]) -> Answer:
+    async def done(request: Request) -> Response:
+        return _json(await do(await _body(request, kind, PROPOSAL_BYTES_MAX)))
+
+    return done
+
+
 def _file(lists: Lists) -> Answer:
     async def file(request: Request) -> Response:
         lines = lists.file(_asked(request, TopupFilter))
@@ -174,17 +224,26 @@ async def _after(first: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterato
 def _key_uses(api_keys: Keys) -> Answer:
     async def key_uses(request: Request) -> Response:
         try:
-            body = await read_body(request.receive, None, bytes_max=KEY_USES_BYTES_MAX)
-            uses = msgspec.json.decode(body, type=KeyUses)
-        except ClientGone:
-            raise InvalidRequest("the connection ended before the body") from None
-        except BodyTooLarge:
-            raise HTTPException(413, f"at most {KEY_USES_MAX} keys go in one message") from None
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+            uses = await _body(request, KeyUses, KEY_USES_BYTES_MAX)
+        except InvalidRequest as problem:
             raise InvalidRequest(f"not the uses of keys: {problem}") from None
+        except HTTPException:
+            raise HTTPException(413, f"at most {KEY_USES_MAX} keys go in one message") from None
         return _json(await api_keys.note_uses(uses))
 
     return key_uses
+
+
+async def _body(request: Request, kind: type[AskedT], bytes_max: int) -> AskedT:
+    try:
+        body = await read_body(request.receive, None, bytes_max=bytes_max)
+        return msgspec.json.decode(body, type=kind)
+    except ClientGone:
+        raise InvalidRequest("the connection ended before the body") from None
+    except BodyTooLarge:
+        raise HTTPException(413, f"the body is larger than {bytes_max} bytes") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+        raise InvalidRequest(str(problem)) from None
 
 
 def _timed(path: str, answer: Answer) -> Answer:

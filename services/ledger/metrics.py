@@ -40,6 +40,12 @@ CLAIMED: Final = Counter(
 TRIMMED: Final = Counter(
     "topup_ledger_trimmed_entries_total", "Entries dropped from the streams after the retention."
 )
+LIMBO: Final = Gauge(
+    "topup_limbo_minor_units",
+    "Money that is unresolved, in minor units, by currency and by how long (1h: up to an hour, 1d, "
+    "7d, older); every ledger tells the same.",
+    ["currency", "age"],
+)
 VERIFIED: Final = Gauge(
     "topup_streams_verified",
     "1 while the partition is known to have all that is in the books, else 0: nothing starts.",

@@ -12,6 +12,7 @@ _FILES: Final = (
     "streams.sql",
     "statements.sql",
     "operators.sql",
+    "proposals.sql",
 )
 _NAME: Final = re.compile(r"^-- (\w+): ", re.MULTILINE)
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Iterator, Sequence
 
 from services.ledger import metrics
 from services.ledger.database import Database
+from services.ledger.proposals import Proposals
 from services.ledger.worker import Bookkeeper
 from shared.bus.topups import Topups
 from shared.runtime.upkeep import keep_up
@@ -18,6 +19,7 @@ class Upkeep:
         topups: Topups,
         bookkeepers: Sequence[Bookkeeper],
         database: Database,
+        proposals: Proposals,
         *,
         providers: Sequence[str],
         retention_ms: int,
@@ -25,6 +27,7 @@ class Upkeep:
         self._topups = topups
         self._bookkeepers = bookkeepers
         self._database = database
+        self._proposals = proposals
         self._providers = providers
         self._retention_ms = retention_ms
 
@@ -44,8 +47,14 @@ class Upkeep:
                     yield bookkeeper.take_lost()
         if sweep:
             yield self._trim()
+        yield self._count_limbo()
 
     async def _trim(self) -> None:
         """Drop what is old and booked; several ledgers may do it at once."""
         gone = await self._topups.trim(providers=self._providers, retention_ms=self._retention_ms)
         metrics.TRIMMED.inc(gone)
+
+    async def _count_limbo(self) -> None:
+        """Show how much money is in limbo, whether or not anybody asks."""
+        if self._database.connected:
+            await self._proposals.limbo()

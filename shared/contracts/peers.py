@@ -18,6 +18,8 @@ AUDIT_PATH: Final = "/audit"
 PAGE_MAX: Final = 1_000
 KEY_USES_MAX: Final = 1_000
 """In one message; a gateway that has more sends several."""
+AGES: Final = ("1h", "1d", "7d", "older")
+"""How long money has been in limbo: up to an hour, a day, a week; longer."""
 _INSTANT_MS_MAX: Final = 253_402_300_799_999  # the year 9999
 _DAY_MS: Final = 86_400_000
 _Moment = Annotated[
@@ -155,6 +157,15 @@ class TopupPage(msgspec.Struct, frozen=True):
     next: Place | None = None
 
 
+class Limbo(msgspec.Struct, frozen=True, kw_only=True):
+    """Money of one currency that has been in limbo for about as long; minor units."""
+
+    currency: str
+    age: str  # one of AGES
+    transactions: int
+    amount_minor: int
+
+
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """The figures of `/api/admin/metrics`; volumes are minor units by currency."""
 
@@ -164,6 +175,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     today_volume: dict[str, int]
     unresolved_transactions: int
     unresolved_volume: dict[str, int]
+    limbo: list[Limbo] = []  # the same by age, as it was a few seconds ago
 
 
 class AuditRow(msgspec.Struct, frozen=True, kw_only=True):

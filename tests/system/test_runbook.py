@@ -107,6 +107,10 @@ async def test_money_is_unresolved(stack: Stack) -> None:
     done = await follow(stack, look, ID=topup)
     assert [one.returncode for one in done] == [0, 0], said(done)
     assert "quarantine until" in done[-1].stdout
+    proposed, shown, alone = await follow(stack, SECTIONS["money-is-unresolved"].do, ID=topup)
+    assert (proposed.returncode, shown.returncode) == (0, 0), proposed.stderr + shown.stderr
+    assert "proposed as succeeded by admin: ticket 4711" in " ".join(shown.stdout.split())
+    assert (alone.returncode, "another person must confirm it" in alone.stderr) == (2, True)
 
 
 async def test_a_key_leaked(stack: Stack) -> None:

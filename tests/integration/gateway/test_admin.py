@@ -6,7 +6,7 @@ from prometheus_client import REGISTRY
 
 from shared.bus.beats import Beat
 from shared.contracts.catalogue import OFFERS
-from shared.contracts.peers import Totals
+from shared.contracts.peers import Limbo, Totals
 from shared.contracts.streams import PartitionKeys
 from shared.runtime.clock import SystemClock
 from shared.runtime.redis import Client
@@ -73,6 +73,7 @@ async def test_metrics_are_the_ledgers_with_amounts_as_text(home: House, gateway
         today_volume={"MXN": 49_000},
         unresolved_transactions=1,
         unresolved_volume={"MXN": 1_050},
+        limbo=[Limbo(currency="MXN", age="1d", transactions=1, amount_minor=1_050)],
     )
     assert (await home.admin(gateway, "metrics")).json == {
         "success": True,
@@ -80,6 +81,7 @@ async def test_metrics_are_the_ledgers_with_amounts_as_text(home: House, gateway
         "revenue": {"MXN": "500.00"},
         "today": {"transactions": 49, "volume": {"MXN": "490.00"}},
         "unresolved": {"transactions": 1, "volume": {"MXN": "10.50"}},
+        "limbo": [{"currency": "MXN", "age": "1d", "transactions": 1, "volume": "10.50"}],
     }
     home.ledger.silent = True
     answer = await home.admin(gateway, "metrics")

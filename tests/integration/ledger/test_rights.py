@@ -156,7 +156,9 @@ async def test_the_ledger_has_exactly_these_rights(ledger_url: str) -> None:
         )
         columns: dict[str, list[str]] = dict(await found.fetchall())
     assert tables == {
-        **dict.fromkeys([*BOOKS, "totals", "positions", "generations", "audit"], "INSERT SELECT"),
+        **dict.fromkeys(
+            [*BOOKS, "totals", "positions", "generations", "audit", "proposals"], "INSERT SELECT"
+        ),
         **dict.fromkeys(["customers", "api_keys", "operators", "migrations"], "SELECT"),
     }
     assert columns == {
@@ -164,6 +166,7 @@ async def test_the_ledger_has_exactly_these_rights(ledger_url: str) -> None:
         "totals": ["amount_minor", "transactions"],
         "positions": ["entry_ms", "entry_seq"],
         "api_keys": ["last_used_at"],
+        "proposals": ["checker", "ended_at", "state"],
     }
 
 

@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 from services.ledger.books import Books
 from services.ledger.chain import Chain
 from services.ledger.database import Database
+from services.ledger.proposals import Proposals
 from services.ledger.upkeep import Upkeep
 from services.ledger.worker import Bookkeeper
 from shared.bus.reader import GroupReader
@@ -44,7 +45,14 @@ async def test_a_takeover_that_fails_lets_the_streams_be_trimmed(
     await redis.xgroup_destroy(names.outcomes, LEDGER_GROUP)
     await redis.xadd(names.dead, {"id": "old"}, id="1-0")
     await redis.hset(names.dead_done, "1-0", "{}")  # people are done with it
-    upkeep = Upkeep(topups, [bookkeeper], database, providers=PROVIDERS, retention_ms=60_000)
+    upkeep = Upkeep(
+        topups,
+        [bookkeeper],
+        database,
+        Proposals(database),
+        providers=PROVIDERS,
+        retention_ms=60_000,
+    )
     with capture_logs() as logs:
         await take_each(upkeep.steps(sweep=True))
     assert {line["event"] for line in logs} == {"upkeep_failed"}

@@ -31,6 +31,7 @@ FINE: Final[Mapping[str, str]] = {
     "NAME": "ana",
     "LETTER": "0.1795471200123-0",
     "--reason": "maintenance",
+    "--evidence": "ticket 4711",
 }
 """What would do for a parameter, where another one is tried."""
 
@@ -77,6 +78,8 @@ WRONG: Final[Mapping[str, Sequence[str]]] = {
     "--merchant": ("ACME", "a/b", "admin", "-", "²", "x" * 64),
     "--label": ("x" * 65,),
     "LANE": ("NOBODY", "latcom", "-1"),
+    "--evidence": ("x" * 1_001, "  ", "@no-such-file", "@."),
+    "--asked-at": _DATES,
     "LETTER": ("0", "1795471200123-0", "a.1795471200123-0", "0.1-", "../0.1-0", "99999999.1-0"),
     "--reason": ("x" * 301, "  "),
     "--until": (*_DATES, "2020-11-23T22:00:00Z", "9999-12-31T23:59:59-12:00"),

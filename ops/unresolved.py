@@ -1,0 +1,232 @@
+"""`topup unresolved`: money in limbo; one person proposes how to settle it, another confirms."""
+
+import base64
+import datetime as dt
+import re
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from cyclopts import App, Parameter
+
+from ops.admin import ask
+from ops.confirm import confirmed
+from ops.errors import CommandFailed
+from ops.flags import AsJson, DryRun, Yes
+from ops.screens.listing import print_facts, print_json, print_table
+from shared.contracts.errors import InvalidRequest
+from shared.contracts.instants import timestamp
+from shared.runtime.moments import instant_ms
+
+unresolved = App(name="unresolved", help_format="plaintext")
+
+_FILE_BYTES_MAX: Final = 64 * 1024
+_CHARACTERS_MAX: Final = 1_000
+_REASON_CHARACTERS_MAX: Final = 300
+_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_EXAMPLE: Final = (
+    "for example: topup unresolved resolve 0195f2c4-7a1e-7c3b-9a50-2f6d1c0b8e11 --succeeded "
+    "--evidence 'ticket 4711'"
+)
+
+TopupId = Annotated[str, Parameter(name="ID", help="The topup's id.")]
+
+
+@unresolved.command(name="list")
+def list_(*, as_json: AsJson = False) -> None:
+    """Show the 1,000 that are there for longest, and the sums of all by currency and age."""
+    found = ask("GET", "/api/admin/unresolved?limit=1000")
+    if as_json:
+        print_json({"topups": found["topups"], "limbo": found["limbo"]})
+        return
+    print_table([_row(topup) for topup in found["topups"]], empty="nothing is unresolved")
+    sums = [
+        {
+            "in limbo for": one["age"],
+            "topups": str(one["transactions"]),
+            "money": f"{one['volume']} {one['currency']}",
+        }
+        for one in found["limbo"]
+    ]
+    if sums:
+        print()
+        print_table(sums, empty="")
+
+
+@unresolved.command
+def show(topup: TopupId, /, *, as_json: AsJson = False) -> None:
+    """Show one, and what was proposed of it; `topup explain` tells its story."""
+    found = _look(topup)
+    if as_json:
+        print_json(found)
+        return
+    print_facts(_row(found["topup"]))
+    for one in found["proposals"]:
+        print(f"{one['made_at']}  {_told(one)}: {one['evidence']}")
+        if one["file"] is not None:
+            print(f"{'':24}  with {one['file']['name']}, SHA-256 {one['file']['sha256']}")
+
+
+@unresolved.command
+def resolve(  # noqa: PLR0913 - one an option of the command
+    topup: TopupId,
+    /,
+    *,
+    evidence: Annotated[str, Parameter(help="What it rests on, or @FILE of at most 64 KB.")],
+    succeeded: Annotated[
+        bool, Parameter(name="--succeeded", negative=(), help="It was paid.")
+    ] = False,
+    failed: Annotated[
+        bool, Parameter(name="--failed", negative=(), help="It was not paid, and will not be.")
+    ] = False,
+    asked_at: Annotated[
+        str | None,
+        Parameter(help="When the provider was asked; --failed needs it, 2026-11-24T03:00:00Z."),
+    ] = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Propose how to settle one: resolve ID --succeeded --evidence 'ticket 4711'."""
+    if succeeded == failed:
+        raise CommandFailed(f"say either --succeeded or --failed; {_EXAMPLE}", status=2)
+    if failed and asked_at is None:
+        raise CommandFailed(
+            "--failed needs --asked-at: a no counts only where the provider was asked after the "
+            "quarantine; for example --asked-at 2026-11-24T03:00:00Z",
+            status=2,
+        )
+    body: dict[str, Any] = {"to": "succeeded" if succeeded else "failed", **_evidence(evidence)}
+    if asked_at is not None:
+        body["asked_at"] = _instant(asked_at)
+    _check(topup)
+    if dry_run:
+        _look(topup)
+    what = f"propose {topup} as {body['to']}: {body['evidence']}"
+    if confirmed(what, yes=yes, dry_run=dry_run):
+        done = ask("POST", f"/api/admin/unresolved/{topup}/propose", body)
+        _tell(
+            done,
+            f"proposed; another person settles it with: topup unresolved confirm {topup}",
+            as_json=as_json,
+        )
+
+
+@unresolved.command
+def confirm(
+    topup: TopupId, /, *, yes: Yes = False, dry_run: DryRun = False, as_json: AsJson = False
+) -> None:
+    """Settle one as another person proposed: topup unresolved confirm ID."""
+    proposal = _proposal(topup)
+    what = (
+        f"settle {topup} as {proposal['to']}, as {proposal['maker']} proposed: "
+        f"{proposal['evidence']}"
+    )
+    if confirmed(what, yes=yes, dry_run=dry_run):
+        body = {"proposal": proposal["id"]}
+        done = ask("POST", f"/api/admin/unresolved/{topup}/confirm", body)
+        _tell(done, f"{topup} is {done['status']}; see: topup explain {topup}", as_json=as_json)
+
+
+@unresolved.command
+def withdraw(
+    topup: TopupId,
+    /,
+    *,
+    reason: Annotated[str, Parameter(help="Why; it is kept with it.")],
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take back what was proposed: topup unresolved withdraw ID --reason R."""
+    if not reason.strip() or len(reason) > _REASON_CHARACTERS_MAX:
+        raise CommandFailed(
+            f"--reason must be 1 to {_REASON_CHARACTERS_MAX} characters that say why; "
+            "for example --reason mistaken",
+            status=2,
+        )
+    proposal = _proposal(topup)
+    if confirmed(f"withdraw what {proposal['maker']} proposed", yes=yes, dry_run=dry_run):
+        body = {"proposal": proposal["id"], "reason": reason}
+        done = ask("POST", f"/api/admin/unresolved/{topup}/withdraw", body)
+        _tell(done, "withdrawn; the topup stays unresolved", as_json=as_json)
+
+
+def _evidence(text: str) -> dict[str, Any]:
+    if not text.startswith("@"):
+        if not text.strip() or len(text) > _CHARACTERS_MAX:
+            raise CommandFailed(
+                f"--evidence must be 1 to {_CHARACTERS_MAX} characters, or @FILE; {_EXAMPLE}",
+                status=2,
+            )
+        return {"evidence": text}
+    path = Path(text[1:])
+    try:
+        with path.open("rb") as file:
+            content = file.read(_FILE_BYTES_MAX + 1)
+    except (OSError, ValueError) as problem:
+        raise CommandFailed(f"--evidence: {problem}; {_EXAMPLE}", status=2) from None
+    if not 0 < len(content) <= _FILE_BYTES_MAX:
+        raise CommandFailed(
+            f"--evidence: {path} is empty or larger than {_FILE_BYTES_MAX} bytes; {_EXAMPLE}",
+            status=2,
+        )
+    sent = {"name": path.name[-255:], "content": base64.b64encode(content).decode()}
+    return {"evidence": f"file {path.name}"[:_CHARACTERS_MAX], "file": sent}
+
+
+def _instant(text: str) -> str:
+    try:
+        return timestamp(instant_ms("--asked-at", text))
+    except InvalidRequest as problem:
+        raise CommandFailed(str(problem), status=2) from None
+
+
+def _check(topup: str) -> None:
+    if not _ID.fullmatch(topup):
+        raise CommandFailed(f"{topup[:40]!r} is not the id of a topup; {_EXAMPLE}", status=2)
+
+
+def _look(topup: str) -> dict[str, Any]:
+    _check(topup)
+    return dict(ask("GET", f"/api/admin/unresolved/{topup}"))
+
+
+def _proposal(topup: str) -> dict[str, Any]:
+    found = _look(topup)
+    proposal = found["topup"]["proposal"]
+    if proposal is None:
+        ended = [_told(one) for one in found["proposals"][:1]]
+        raise CommandFailed(
+            f"nothing is proposed of {topup}, which is {found['topup']['status']}"
+            f"{''.join(f', {one}' for one in ended)}; nothing was changed"
+        )
+    return dict(proposal)
+
+
+def _told(one: dict[str, Any]) -> str:
+    said = f"proposed as {one['to']} by {one['maker']}"
+    if one["checker"] is None:
+        return said
+    return f"{said}, {one['state']} by {one['checker']} at {one['ended_at']}"
+
+
+def _tell(done: dict[str, Any], line: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(done)
+    else:
+        print(line)
+
+
+def _row(topup: dict[str, Any]) -> dict[str, str]:
+    proposal, age = topup["proposal"], topup["age_seconds"]
+    return {
+        "topup": topup["topup_id"],
+        "status": topup["status"],
+        "age": "-" if age is None else str(dt.timedelta(seconds=age)),
+        "amount": f"{topup['amount']} {topup['currency']}",
+        "provider": topup["provider"],
+        "customer": topup["customer_id"],
+        "phone": topup["phone"],
+        "reason": topup["reason"] or "-",
+        "proposal": "-" if proposal is None else _told(proposal),
+    }

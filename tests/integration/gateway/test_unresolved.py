@@ -1,0 +1,189 @@
+"""Unresolved topups over HTTP: one person proposes, another confirms, and both are told."""
+
+import base64
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from services.ledger.changes import Changes
+from services.ledger.keys import NewKey
+from services.ledger.operators import Operators
+from shared.bus.messages import ItemFailed, Outcome, Terms, Work
+from shared.bus.records import Record
+from shared.bus.topups import Topups
+from shared.contracts.instants import timestamp
+from shared.contracts.keys import OPERATOR_PREFIX, draw_key, hash_of, shown_of
+from shared.contracts.states import State
+from shared.contracts.streams import PartitionKeys
+from shared.runtime.redis import Client
+from tests.integration.gateway.house import Answer, House
+
+pytestmark = pytest.mark.integration
+
+TERMS = Terms(
+    kind="neither", lease_ms=60_000, quarantine_ms=60_000, dedupe_window_ms=0,
+    refusal_covers=False, hold_ms=1_000, breaker=0,
+)  # fmt: skip
+KEYS = {name: draw_key(OPERATOR_PREFIX) for name in ("ana", "ben")}
+NOBODYS = "0195f2c4-7a1e-7c3b-9a50-2f6d1c0b8e11"
+
+
+async def ask(home: House, gateway: str, who: str, path: str, body: Any = None) -> Answer:
+    """Ask as this person: POST where there is a body."""
+    return await home.ask(
+        "GET" if body is None else "POST",
+        f"{gateway}/api/admin/unresolved{path}",
+        headers={"x-admin-key": KEYS[who]},
+        **({} if body is None else {"json": body}),
+    )
+
+
+@pytest.fixture
+async def desk(home: House, whole: str, changes: Changes) -> AsyncIterator[str]:
+    """A gateway that ana and ben may operate."""
+    operators = Operators(changes)
+    KEYS.update({name: draw_key(OPERATOR_PREFIX) for name in KEYS})  # the database is kept
+    for name, key in KEYS.items():
+        await operators.add(name, NewKey(sha256=hash_of(key), prefix=shown_of(key)))
+
+    async def known() -> bool:
+        return all([(await ask(home, whole, name, "")).status == 200 for name in KEYS])
+
+    await home.until(known)
+    yield whole
+    for name in KEYS:
+        await operators.revoke(name)
+
+
+@pytest.fixture
+async def stuck(home: House, desk: str, redis: Client) -> str:
+    """A topup whose answer never came, as it is booked."""
+    topup: str = (await home.post(desk)).json["topup_id"]
+    topups = Topups(redis, partitions=1, window_ms=60_000)
+    (entry, _), *_ = await redis.xrange(PartitionKeys(0).requests("LATCOM"))
+    work = Work(id=topup, entry=entry.decode(), key_hash="", nonce="n1")
+    (begun,) = await topups.begin(0, "LATCOM", [work], owner="a", terms=TERMS)
+    assert not isinstance(begun, ItemFailed)
+    outcome = Outcome(
+        id=topup, key_hash="", nonce="n1", to=State.UNRESOLVED, reason="no_answer",
+        provider_reference="", evidence=b"",
+    )  # fmt: skip
+    (word,) = await topups.finish(0, "LATCOM", [outcome], terms=TERMS)
+    assert word == ("ok", "unresolved")
+
+    async def booked() -> bool:
+        answer = await ask(home, desk, "ana", f"/{topup}")
+        return answer.status == 200 and bool(answer.json["topup"]["status"] == "unresolved")
+
+    await home.until(booked)
+    return topup
+
+
+async def propose(home: House, desk: str, topup: str, **changes: Any) -> Answer:
+    body = {"to": "succeeded", "evidence": "ticket 4711"} | changes
+    return await ask(home, desk, "ana", f"/{topup}/propose", body)
+
+
+async def test_one_proposes_and_another_confirms(
+    home: House, desk: str, stuck: str, redis: Client
+) -> None:
+    """Nothing is settled before; the merchant sees it then, and the proposal says by whom."""
+    file = {"name": "letter.txt", "content": base64.b64encode(b"paid").decode()}
+    proposal = (await propose(home, desk, stuck, file=file)).json["proposal"]
+    (listed,) = (await ask(home, desk, "ben", "?order=newest&limit=1")).json["topups"]
+    assert (listed["topup_id"], listed["proposal"]["maker"]) == (stuck, "ana")
+    whole = (await ask(home, desk, "ben", f"/{stuck}")).json
+    assert base64.b64decode(whole["proposals"][0]["file"]["content"]) == b"paid"
+    alone = await ask(home, desk, "ana", f"/{stuck}/confirm", {"proposal": proposal["id"]})
+    assert (alone.status, "ana proposed it" in alone.json["error"]) == (403, True)
+    assert (await home.show(desk, stuck)).json["status"] == "unresolved"
+    done = await ask(home, desk, "ben", f"/{stuck}/confirm", {"proposal": proposal["id"]})
+    assert (done.status, done.json["maker"], done.json["checker"]) == (200, "ana", "ben")
+    assert (await home.show(desk, stuck)).json["status"] == "succeeded"
+
+    async def ended() -> bool:
+        (one,) = (await ask(home, desk, "ana", f"/{stuck}")).json["proposals"]
+        return (one["state"], one["checker"]) == ("confirmed", "ben")
+
+    await home.until(ended)
+    again = await ask(home, desk, "ben", f"/{stuck}/confirm", {"proposal": proposal["id"]})
+    assert (again.status, again.code) == (409, "conflict")
+    assert "confirmed by ben at" in again.json["error"]
+    acts = (await home.admin(desk, f"audit?target={stuck}")).json["acts"]
+    assert [(one["act"], one["who"]) for one in acts] == [
+        ("topup.resolve", "ben"), ("topup.propose", "ana"),
+    ]  # fmt: skip
+    assert acts[0]["why"] == "ticket 4711 (proposed by ana)"
+
+
+async def test_the_second_is_told_what_the_first_did(home: House, desk: str, stuck: str) -> None:
+    """A second proposal is 409 with who and when; after it was taken back there may be another."""
+    first = (await propose(home, desk, stuck)).json["proposal"]
+    second = await ask(
+        home, desk, "ben", f"/{stuck}/propose", {"to": "succeeded", "evidence": "me too"}
+    )
+    assert (second.status, second.code) == (409, "conflict")
+    assert f"proposed as succeeded by ana at {first['made_at']}" in second.json["error"]
+    back = {"proposal": first["id"], "reason": "mistaken"}
+    assert (await ask(home, desk, "ben", f"/{stuck}/withdraw", back)).status == 200
+    twice = await ask(home, desk, "ana", f"/{stuck}/withdraw", back)
+    assert (twice.status, "withdrawn by ben at" in twice.json["error"]) == (409, True)
+    gone = await ask(home, desk, "ben", f"/{stuck}/confirm", {"proposal": first["id"]})
+    assert (gone.status, "withdrawn by ben at" in gone.json["error"]) == (409, True)
+    assert (await propose(home, desk, stuck)).status == 200
+
+
+async def test_a_no_counts_only_after_the_quarantine(
+    home: House, desk: str, stuck: str, redis: Client
+) -> None:
+    """Asked before it, the text says until when; without a moment it is not understood."""
+    topups = Topups(redis, partitions=1, window_ms=60_000)
+    (record,) = await topups.look(0, [stuck])
+    assert isinstance(record, Record)
+    assert (await propose(home, desk, stuck, to="failed")).status == 400
+    now = timestamp(await topups.now_ms())
+    soon = await propose(home, desk, stuck, to="failed", asked_at=now)
+    assert (soon.status, soon.code) == (409, "conflict")
+    assert timestamp(record.quarantine_until_ms) in soon.json["error"]
+
+
+async def test_what_is_not_in_limbo_is_left_alone(home: House, desk: str) -> None:
+    """Unknown is 404; open is 409."""
+    assert (await propose(home, desk, NOBODYS)).status == 404
+    assert (await propose(home, desk, "42")).status == 404
+    topup = (await home.post(desk)).json["topup_id"]
+
+    async def booked() -> bool:
+        return (await ask(home, desk, "ana", f"/{topup}")).status == 200
+
+    await home.until(booked)
+    assert (await propose(home, desk, topup)).status == 409
+
+
+async def test_money_in_limbo_is_summed(home: House, desk: str, stuck: str) -> None:
+    """By currency and age, below the list; a wrong question names what would do."""
+
+    async def counted() -> bool:
+        limbo = (await ask(home, desk, "ana", "")).json["limbo"]
+        return any(
+            (one["currency"], one["age"], one["volume"]) == ("MXN", "1h", f"{10 * count}.00")
+            for one in limbo
+        )
+
+    listed = (await ask(home, desk, "ana", "?provider=LATCOM&limit=1000")).json["topups"]
+    count = len(listed)
+    assert stuck in [one["topup_id"] for one in listed]
+    await home.until(counted)
+    metrics = (await home.admin(desk, "metrics")).json
+    assert metrics["limbo"] == (await ask(home, desk, "ana", "")).json["limbo"]
+    walked: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = (await ask(home, desk, "ana", f"?limit=1{cursor and '&cursor=' + cursor}")).json
+        walked += [one["topup_id"] for one in page["topups"]]
+        cursor = page["next"]
+    assert walked == [one["topup_id"] for one in listed]
+    for query in ("?limit=0", "?order=up", "?cursor=x", "?provider=no", "?what=1"):
+        answer = await ask(home, desk, "ana", query)
+        assert (answer.status, "for example ?limit=50" in answer.json["error"]) == (400, True)
