@@ -187,3 +187,14 @@ async def test_money_in_limbo_is_summed(home: House, desk: str, stuck: str) -> N
     for query in ("?limit=0", "?order=up", "?cursor=x", "?provider=no", "?what=1"):
         answer = await ask(home, desk, "ana", query)
         assert (answer.status, "for example ?limit=50" in answer.json["error"]) == (400, True)
+
+
+async def test_one_person_may_be_enough(home: House, desk: str, stuck: str, ledger: str) -> None:
+    """With RESOLVE_ALONE who proposed it confirms it too; a repeat is told that it is done."""
+    alone = await home.gateway("gateway-2", ledger_url=ledger, resolve_alone=True)
+    proposal = (await propose(home, desk, stuck)).json["proposal"]["id"]
+    done = await ask(home, alone, "ana", f"/{stuck}/confirm", {"proposal": proposal})
+    assert (done.status, done.json["maker"], done.json["checker"]) == (200, "ana", "ana")
+    again = await ask(home, alone, "ana", f"/{stuck}/confirm", {"proposal": proposal})
+    assert (again.status, f"{stuck} is succeeded" in again.json["error"]) == (409, True)
+    await home.stop("gateway-2")
