@@ -14,7 +14,7 @@ run: .venv/.local ## everything up on this machine, with a sandbox provider
 
 test: .venv/.dev ## the tests of each change, on real servers and real processes
 	$(PY) -m pytest -n auto --dist loadfile -m "not long"
-test-long: .venv/.dev ## the tests that take longer: scaling under load, lost data, overload, an attack on the API
+test-long: .venv/.dev ## the tests that take longer: supervision, replay, screens, scaling under load, lost data, overload, an attack on the API
 	$(PY) -m pytest -n auto --dist loadfile -m long
 
 bench: .venv/.dev .venv/.peers ## us beside two peers, about ten minutes, into docs/performance.md (needs node and npm)

@@ -134,7 +134,7 @@ async def test_no_request_breaks_the_api(stack: Stack, seed: int) -> None:
         env={**os.environ, **stack.env},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -18,7 +18,11 @@ from ops.embedded import postgres_server
 from shared.contracts.streams import PartitionKeys
 from tests.system.stack import TOPUP, Stack, accept, until
 
-pytestmark = [pytest.mark.system, pytest.mark.settings(SANDBOX_LATENCY="20", LATCOM_TIMEOUT="1s")]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.long,
+    pytest.mark.settings(SANDBOX_LATENCY="20", LATCOM_TIMEOUT="1s"),
+]
 
 KEYS = PartitionKeys(0)
 STREAMS = [KEYS.outcomes, KEYS.requests("LATCOM")]

@@ -22,6 +22,7 @@ from tests.system.stack import TOPUP, Stack, until
 
 pytestmark = [
     pytest.mark.system,
+    pytest.mark.long,
     pytest.mark.settings(SANDBOX_LATENCY="20", LATCOM_TIMEOUT="2s", STALL="3s"),
 ]
 AWAY = {

@@ -69,6 +69,13 @@ ASKED: dict[str, dict[str, Any]] = {
         "to_ms": FIRST_MS + 201 * DAY_MS,
     },
     "sold_as": {"provider": "LATCOM", "topup_id": IDS},
+    "unresolved": {
+        **dict.fromkeys(("topup_id", "provider", "after_ms", "after_id")),
+        "newest": False,
+        "limit": PAGE_MAX,
+    },
+    "limbo": {},
+    "lock_topup": {"topup_id": IDS[0]},
 }
 _TABLE = re.compile(rf"\b({'|'.join(LARGE)})\b")
 

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from tests.system.ops.conftest import TOPUP, Run, alive, until
 from tests.vouching import vouch_for
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.long]
 
 
 def _kill(run: Run, instance: str) -> None:

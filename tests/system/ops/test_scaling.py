@@ -16,7 +16,7 @@ from ops.supervisor.replica import Job
 from ops.supervisor.scaling import Scaling
 from tests.system.ops.conftest import Run, until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.long]
 
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(); time.sleep(60)"
 

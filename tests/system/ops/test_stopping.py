@@ -9,7 +9,7 @@ from redis import Redis
 
 from tests.system.ops.conftest import Run, alive, until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.long]
 
 
 def test_two_signals_drain_in_order(run: Run) -> None:
