@@ -54,7 +54,7 @@ async def test_a_lane_is_held(stack: Stack, redis: Client) -> None:
     await Lanes(redis, topups).hold("LATCOM", act=act_by("test", why="maintenance"))
     status, body = await stack.post()
     assert status == 202
-    assert "maintenance" in said(await follow(stack, section.look))
+    assert "maintenance" in said(await follow(stack, section.look, LANE="LATCOM"))
     (released,) = await follow(stack, section.do, LANE="LATCOM")
     assert released.returncode == 0, released.stderr
 
