@@ -137,7 +137,7 @@ class Chain:
             psycopg.Error: the chain cannot be read.
         """
         async with (
-            self._database.connection() as connection,
+            self._database.connection(within_s=None) as connection,
             connection.transaction(),
             connection.cursor(name="chain", row_factory=dict_row) as cursor,
         ):

@@ -15,6 +15,8 @@ from psycopg_pool import AsyncConnectionPool
 log = structlog.get_logger()
 
 WAIT_S_MAX: Final = 2.0
+USE_S_MAX: Final = 40.0
+"""Longer than any statement may take; then nobody is at the other end, and who waits lets go."""
 PING_S_MAX: Final = 1.0
 PING_EACH_S: Final = 1.0
 _SESSION: Final = """
@@ -69,18 +71,24 @@ class Database:
         await self._pool.close()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
-        """Lend a connection in autocommit.
+    async def connection(self, *, within_s: float | None = USE_S_MAX) -> AsyncIterator[Connection]:
+        """Lend a connection in autocommit, for so long at most; None: for a walk over everything.
 
         Raises:
-            psycopg.OperationalError: none can be had, or it broke.
+            psycopg.OperationalError: none can be had, it broke, or the time is over.
         """
+        deadline = asyncio.timeout(within_s)
         try:
-            async with self._pool.connection() as connection:
+            async with deadline, self._pool.connection() as connection:
                 yield connection
         except psycopg.OperationalError:
             self.connected = False
             raise
+        except TimeoutError as problem:
+            if not deadline.expired():
+                raise
+            self.connected = False
+            raise psycopg.OperationalError(f"no answer within {within_s} s") from problem
         self.connected = True
 
     @asynccontextmanager

@@ -16,6 +16,7 @@ from services.ledger import metrics
 from services.ledger.chain import append
 from services.ledger.database import Connection, Database
 from services.ledger.queries import queries
+from services.ledger.store import PAGE_S_MAX
 from shared.contracts.acts import ActBy, act_by, act_done
 from shared.contracts.errors import InvalidRequest
 from shared.contracts.peers import AGES, Limbo
@@ -63,10 +64,14 @@ class Proposals:
         return UnresolvedPage(shown, more=len(rows) > query.limit)
 
     async def limbo(self) -> InLimbo:
-        """Return how much is in limbo, as it was at most `LIMBO_S` ago."""
+        """Return how much is in limbo, as it was at most `LIMBO_S` ago.
+
+        Raises:
+            psycopg.Error, TimeoutError: the books cannot be read, or not in time.
+        """
         async with self._counting:
             if time.monotonic() >= self._limbo_until:
-                async with self._database.connection() as connection:
+                async with asyncio.timeout(PAGE_S_MAX), self._database.connection() as connection:
                     rows = await _ask(connection, "limbo")
                 self._limbo = InLimbo(msgspec.convert(rows, list[Limbo]))
                 self._limbo_until = time.monotonic() + LIMBO_S

@@ -100,7 +100,7 @@ class Reconciler:
 
     async def _rows(self, *, since_ms: int) -> AsyncIterator[Row]:
         """Read page by page: the books do not fit into memory."""
-        async with self._database.connection() as connection, connection.transaction():
+        async with self._database.connection(within_s=None) as connection, connection.transaction():
             await _take_time(connection)
             async with connection.cursor(name="needed", row_factory=class_row(Row)) as cursor:
                 cursor.itersize = _PAGE_ROWS

@@ -39,7 +39,7 @@ async def sold_in(
         "from_ms": span.near_from_ms,
         "to_ms": span.near_to_ms,
     }
-    async with database.connection() as connection, connection.transaction():
+    async with database.connection(within_s=None) as connection, connection.transaction():
         async for row in _copied(connection, "sold_between", between):
             yield _sold(row, span, owed)
 
@@ -48,7 +48,7 @@ async def sold_as(
     database: Database, ids: Sequence[bytes], span: Span, owed: Callable[[str, int], int]
 ) -> AsyncIterator[Sold]:
     """Yield those of the topups that are booked for the provider, whenever they were accepted."""
-    async with database.connection() as connection, connection.transaction():
+    async with database.connection(within_s=None) as connection, connection.transaction():
         for start in range(0, len(ids), _IDS_AT_ONCE):
             some = [UUID(bytes=each) for each in ids[start : start + _IDS_AT_ONCE]]
             given = {"provider": span.provider, "topup_id": some}
