@@ -1,4 +1,4 @@
-"""What all acts of operators share: who asks, what is asked, and what the streams answer."""
+"""What all operators' calls share: who asks, what is asked, and what streams and books answer."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -7,6 +7,7 @@ import msgspec
 from redis.exceptions import RedisError
 from starlette.requests import Request
 
+from services.gateway.peers import PeerSilent
 from services.gateway.refusals import Misunderstood, Unavailable
 from services.gateway.topups import json_body
 from shared.contracts.errors import InvalidRequest, NotAccepted, NotKnown
@@ -60,3 +61,11 @@ async def on_streams(doing: Awaitable[DoneT]) -> DoneT:
         ) from problem
     except (NotAccepted, RedisError, OSError) as problem:
         raise Unavailable("The streams cannot be asked right now; nothing was done") from problem
+
+
+async def from_books(asking: Awaitable[DoneT], *, hint: str = "ask again") -> DoneT:
+    """Return what the ledger answers; raises Unavailable where it does not, with the hint."""
+    try:
+        return await asking
+    except PeerSilent as problem:
+        raise Unavailable(f"The books cannot be asked right now; {hint}") from problem

@@ -4,12 +4,13 @@ from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.gateway.acts import from_books
 from services.gateway.admin_calls import AUDIT, METRICS, QUEUE_STATS, AuditShown
 from services.gateway.admin_requests import read_query
 from services.gateway.answers import ServedBehind
 from services.gateway.figures import Figures
 from services.gateway.operators import Operators
-from services.gateway.peers import Ledger, PeerSilent
+from services.gateway.peers import Ledger
 from services.gateway.refusals import Unavailable
 from services.gateway.rest import json_response
 from shared.contracts.peers import AuditQuery
@@ -36,24 +37,14 @@ class Admin:
         try:
             return json_response(200, await self._figures.queue_stats())
         except (RedisError, OSError) as error:
-            raise _unavailable("The queue") from error
+            raise Unavailable("The queue cannot be asked right now; ask again") from error
 
     async def _metrics(self, request: Request) -> Response:
         self._operators.admit(request)
-        try:
-            return json_response(200, await self._figures.totals())
-        except PeerSilent as error:
-            raise _unavailable("The ledger") from error
+        return json_response(200, await from_books(self._figures.totals()))
 
     async def _audit(self, request: Request) -> Response:
         self._operators.admit(request)
         query = read_query(request, AuditQuery, example="?limit=50&target=LATCOM")
-        try:
-            page = await self._ledger.audit(query)
-        except PeerSilent as error:
-            raise _unavailable("The ledger") from error
+        page = await from_books(self._ledger.audit(query))
         return json_response(200, AuditShown(acts=page.rows, next=page.next))
-
-
-def _unavailable(what: str) -> Unavailable:
-    return Unavailable(f"{what} cannot be asked right now; ask again")

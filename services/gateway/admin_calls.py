@@ -7,11 +7,11 @@ import msgspec
 from services.gateway.calls import Answer, Call, Field
 from services.gateway.figures import Earnings, QueueStats
 from services.gateway.replies import Success
+from services.gateway.topup_calls import KEY_REFUSALS
 from shared.contracts.peers import PAGE_MAX, SEQ_MAX, WORD_PATTERN, AuditRow
 from shared.web.health import HealthReport
 
 _WORD: Final = {"type": "string", "pattern": f"^{WORD_PATTERN}$"}
-_REFUSALS: Final = ("unauthorized", "forbidden", "unavailable")
 
 QUEUE_STATS: Final = Call(
     name="queue_stats",
@@ -21,7 +21,7 @@ QUEUE_STATS: Final = Call(
     about="Where all topups are, and who is at work",
     key="admin",
     answers={200: Answer(about="The queue as it is", body=QueueStats)},
-    refusals=_REFUSALS,
+    refusals=KEY_REFUSALS,
 )
 METRICS: Final = Call(
     name="metrics",
@@ -31,7 +31,7 @@ METRICS: Final = Call(
     about="What was sold, right to the cent",
     key="admin",
     answers={200: Answer(about="The books' totals", body=Earnings)},
-    refusals=_REFUSALS,
+    refusals=KEY_REFUSALS,
 )
 
 
@@ -74,7 +74,7 @@ AUDIT: Final = Call(
         ),
     ),
     answers={200: Answer(about="A page", body=AuditShown)},
-    refusals=_REFUSALS,
+    refusals=KEY_REFUSALS,
 )
 HEALTH: Final = Call(
     name="health",

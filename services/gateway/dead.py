@@ -6,7 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.gateway.acts import Admit, on_streams, read_act
+from services.gateway.acts import Admit, from_books, on_streams, read_act
 from services.gateway.answers import ServedBehind
 from services.gateway.dead_calls import (
     DISCARD,
@@ -22,8 +22,8 @@ from services.gateway.dead_calls import (
     LetterShown,
     LetterWhole,
 )
-from services.gateway.peers import Ledger, PeerSilent
-from services.gateway.refusals import Conflict, Misunderstood, NotFound, Unavailable
+from services.gateway.peers import Ledger
+from services.gateway.refusals import Conflict, Misunderstood, NotFound
 from services.gateway.rest import json_response
 from shared.bus.dead import Dead, Letter, Mark
 from shared.bus.records import Record
@@ -106,10 +106,10 @@ class DeadRoutes:
         asked = await read_act(request, LetterAct, example=_EXAMPLE)
         letter = await self._letter(request)
         order = self._order(letter)
-        try:
-            booked = await self._ledger.topup(letter.topup_id, customer_id=order.customer_id)
-        except PeerSilent as problem:
-            raise Unavailable("The books cannot be asked right now; nothing was done") from problem
+        booked = await from_books(
+            self._ledger.topup(letter.topup_id, customer_id=order.customer_id),
+            hint="nothing was done",
+        )
         if booked is not None:
             raise Conflict(_kept(letter, _ENDED.get(booked.status, "it is in the books already")))
         reply = await on_streams(

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from services.gateway.calls import Answer, Call, Field
-from services.gateway.lane_calls import ACT_REFUSALS, Instant, Why
-from services.gateway.replies import Success
+from services.gateway.lane_calls import ACT_REFUSALS, Why
+from services.gateway.replies import Instant, Success
+from services.gateway.topup_calls import KEY_REFUSALS
 
 LETTERS_MAX: Final = 1_000
 
@@ -80,7 +81,6 @@ LETTER: Final = Field(
     example="0.1795471200123-0",
     required=True,
 )
-_REFUSALS: Final = ("unauthorized", "forbidden", "unavailable")
 
 LETTERS: Final = Call(
     name="dead_letters",
@@ -102,7 +102,7 @@ LETTERS: Final = Call(
         ),
     ),
     answers={200: Answer(about="The newest first", body=LetterList)},
-    refusals=_REFUSALS,
+    refusals=KEY_REFUSALS,
 )
 LETTER_SHOW: Final = Call(
     name="dead_letter",
@@ -113,7 +113,7 @@ LETTER_SHOW: Final = Call(
     key="admin",
     places=(LETTER,),
     answers={200: Answer(about="It", body=LetterWhole)},
-    refusals=(*_REFUSALS, "not_found"),
+    refusals=(*KEY_REFUSALS, "not_found"),
 )
 REDRIVE: Final = Call(
     name="dead_redrive",

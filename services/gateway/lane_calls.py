@@ -5,15 +5,12 @@ from typing import Annotated, Final
 import msgspec
 
 from services.gateway.calls import Answer, Call, Field
-from services.gateway.replies import Success
+from services.gateway.replies import Instant, Success
+from services.gateway.topup_calls import KEY_REFUSALS
 from shared.contracts.catalogue import OFFERS
 
 REASON_CHARACTERS_MAX: Final = 300
 _STATES: Final = ["open", "held", "probing"]
-Instant = Annotated[
-    str,
-    msgspec.Meta(examples=["2026-11-23T22:00:00.123Z"], extra_json_schema={"format": "date-time"}),
-]
 Why = Annotated[
     str,
     msgspec.Meta(
@@ -111,9 +108,8 @@ PROVIDER: Final = Field(
     example=next(iter(OFFERS)),
     required=True,
 )
-_REFUSALS: Final = ("unauthorized", "forbidden", "unavailable")
 ACT_REFUSALS: Final = (
-    *_REFUSALS, "not_found", "conflict", "invalid_json", "unsupported_media_type",
+    *KEY_REFUSALS, "not_found", "conflict", "invalid_json", "unsupported_media_type",
 )  # fmt: skip
 
 LANES: Final = Call(
@@ -124,7 +120,7 @@ LANES: Final = Call(
     about="Which lanes are open or held, by whom, why, and until when",
     key="admin",
     answers={200: Answer(about="All lanes", body=LaneList)},
-    refusals=_REFUSALS,
+    refusals=KEY_REFUSALS,
 )
 HOLD: Final = Call(
     name="lane_hold",

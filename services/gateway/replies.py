@@ -18,7 +18,7 @@ Success = Annotated[bool, msgspec.Meta(extra_json_schema={"const": True})]
 Money = dict[str, str]
 """Amounts as decimal text, by currency."""
 STATUSES: Final = list(MERCHANT_STATUS.values())
-_Instant = Annotated[
+Instant = Annotated[
     str,
     msgspec.Meta(examples=["2026-11-23T22:00:00.123Z"], extra_json_schema={"format": "date-time"}),
 ]
@@ -69,15 +69,15 @@ class TopupReply(msgspec.Struct, frozen=True, kw_only=True):
     provider: _Provider
     provider_reference: str | None = None
     reason: _Reason | None = None
-    accepted_at: _Instant
-    settled_at: _Instant | None = None
+    accepted_at: Instant
+    settled_at: Instant | None = None
     product: _Product
     reference: Annotated[
         str | None, msgspec.Meta(description="The idempotency key it was made with.")
     ] = None
     metadata: dict[str, Any] | None = None
     expected_at: Annotated[
-        _Instant | None,
+        Instant | None,
         msgspec.Meta(
             description="Of one that waits: when it is tried or asked about next, where that is "
             "known; or ends, if DELIVER_BEFORE is over by then."

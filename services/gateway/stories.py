@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.gateway.acts import from_books
 from services.gateway.answers import ServedBehind
 from services.gateway.peers import Ledger, PeerSilent
 from services.gateway.phones import e164
@@ -89,10 +90,7 @@ class Stories:
         Raises:
             Forbidden, Unavailable: the ledger has no key for it; it is silent.
         """
-        try:
-            packed = await self._ledger.evidence(topup_id)
-        except PeerSilent as error:
-            raise Unavailable("The ledger cannot be asked right now; ask again") from error
+        packed = await from_books(self._ledger.evidence(topup_id))
         if packed is not None and packed.content is None:
             raise Forbidden("Evidence is off: EVIDENCE_KEY is not set for the ledger")
         return None if packed is None else packed.content

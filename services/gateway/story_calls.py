@@ -6,7 +6,7 @@ import msgspec
 
 from services.gateway.calls import Answer, Call, Field
 from services.gateway.replies import Success
-from services.gateway.topup_calls import TOPUP_ID
+from services.gateway.topup_calls import KEY_REFUSALS, TOPUP_ID
 
 FIND_CHARACTERS_MAX: Final = 255
 
@@ -89,8 +89,6 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
-_REFUSALS: Final = ("unauthorized", "forbidden", "unavailable")
-
 FIND: Final = Call(
     name="find_topups",
     method="GET",
@@ -109,7 +107,7 @@ FIND: Final = Call(
         ),
     ),
     answers={200: Answer(about="What fits", body=Matches)},
-    refusals=("invalid_request", *_REFUSALS),
+    refusals=("invalid_request", *KEY_REFUSALS),
 )
 STORY: Final = Call(
     name="topup_story",
@@ -122,7 +120,7 @@ STORY: Final = Call(
     key="admin",
     places=(TOPUP_ID,),
     answers={200: Answer(about="What is known of it", body=Story)},
-    refusals=("not_found", *_REFUSALS),
+    refusals=("not_found", *KEY_REFUSALS),
 )
 EVIDENCE: Final = Call(
     name="topup_evidence",
@@ -135,5 +133,5 @@ EVIDENCE: Final = Call(
     key="admin",
     places=(TOPUP_ID,),
     answers={200: Answer(about="A signed zip", body={"type": "string"}, media="application/zip")},
-    refusals=("not_found", *_REFUSALS),
+    refusals=("not_found", *KEY_REFUSALS),
 )

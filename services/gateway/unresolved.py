@@ -1,18 +1,17 @@
 """The admin API of unresolved topups: one person proposes how to settle one, another confirms."""
 
-from collections.abc import Awaitable
 from hashlib import sha256
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from uuid_utils import uuid7
 
-from services.gateway.acts import Admit, on_streams, read_act, understood
+from services.gateway.acts import Admit, from_books, on_streams, read_act, understood
 from services.gateway.answers import ServedBehind
 from services.gateway.figures import limbo_shown
-from services.gateway.peers import Ledger, PeerSilent
-from services.gateway.refusals import Conflict, Forbidden, Misunderstood, NotFound, Unavailable
+from services.gateway.peers import Ledger
+from services.gateway.refusals import Conflict, Forbidden, Misunderstood, NotFound
 from services.gateway.rest import json_response
 from services.gateway.unresolved_calls import (
     CONFIRM,
@@ -57,7 +56,7 @@ _CONFIRM: Final = '{"proposal": "0195f2c4-7a1e-7c3b-9a50-2f6d1c0b8e11"}'
 _WITHDRAW: Final = '{"proposal": "0195f2c4-7a1e-7c3b-9a50-2f6d1c0b8e11", "reason": "mistaken"}'
 _BODY_BYTES_MAX: Final = 2 * FILE_BYTES_MAX  # as base64, with all else
 
-GivenT = TypeVar("GivenT")
+_MAYBE_DONE: Final = "it may have been done; look"
 
 
 class UnresolvedRoutes:
@@ -82,8 +81,8 @@ class UnresolvedRoutes:
     async def _list(self, request: Request) -> Response:
         self._admit(request)
         query = read_unresolved(request)
-        page = await _from_books(self._ledger.unresolved(query))
-        limbo = await _from_books(self._ledger.limbo())
+        page = await from_books(self._ledger.unresolved(query))
+        limbo = await from_books(self._ledger.limbo())
         shown = UnresolvedList(
             topups=[topup_shown(row) for row in page.rows],
             next=next_cursor(page),
@@ -105,7 +104,7 @@ class UnresolvedRoutes:
         new = _proposal(asked, row, who)
         record = await self._record(row)
         await self._check_asked_at(new, record)
-        outcome = await _from_books(self._ledger.propose(new), changed=True)
+        outcome = await from_books(self._ledger.propose(new), hint=_MAYBE_DONE)
         if not outcome.done:
             raise Conflict(_already(row.topup_id, outcome.status, outcome.proposal))
         assert outcome.proposal is not None, "it was kept just now"
@@ -150,7 +149,7 @@ class UnresolvedRoutes:
         if proposal is None:
             raise Conflict(_other_one(row))
         given = Withdrawing(id=proposal.id, topup_id=row.topup_id, who=who, why=asked.reason)
-        outcome = await _from_books(self._ledger.withdraw(given), changed=True)
+        outcome = await from_books(self._ledger.withdraw(given), hint=_MAYBE_DONE)
         if not outcome.done or outcome.proposal is None:
             raise Conflict(_already(row.topup_id, outcome.status, outcome.proposal))
         return json_response(
@@ -162,7 +161,7 @@ class UnresolvedRoutes:
         rows = []
         if unbookable_id(name) is None:
             query = UnresolvedQuery(limit=1, topup_id=name)
-            rows = (await _from_books(self._ledger.unresolved(query))).rows
+            rows = (await from_books(self._ledger.unresolved(query))).rows
         if not rows:
             raise NotFound(f"The books know no topup {name[:40]!r}")
         return rows[0]
@@ -205,14 +204,6 @@ class UnresolvedRoutes:
                 ),
             )
         )
-
-
-async def _from_books(asking: Awaitable[GivenT], *, changed: bool = False) -> GivenT:
-    try:
-        return await asking
-    except PeerSilent as problem:
-        hint = "it may have been done; look" if changed else "ask again"
-        raise Unavailable(f"The books cannot be asked right now; {hint}") from problem
 
 
 def _proposal(asked: Propose, row: Unresolved, who: str) -> Proposal:

@@ -6,9 +6,9 @@ import msgspec
 
 from services.gateway.calls import Answer, Call, Field
 from services.gateway.figures import LimboShown
-from services.gateway.lane_calls import ACT_REFUSALS, Instant, Why
-from services.gateway.replies import Success
-from services.gateway.topup_calls import TOPUP_ID
+from services.gateway.lane_calls import ACT_REFUSALS, Why
+from services.gateway.replies import Instant, Success
+from services.gateway.topup_calls import KEY_REFUSALS, TOPUP_ID
 from shared.contracts.peers import PAGE_MAX
 from shared.contracts.proposals import (
     EVIDENCE_CHARACTERS_MAX,
@@ -145,7 +145,6 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     checker: str
 
 
-_REFUSALS: Final = ("unauthorized", "forbidden", "unavailable")
 UNRESOLVED: Final = Call(
     name="unresolved",
     method="GET",
@@ -177,7 +176,7 @@ UNRESOLVED: Final = Call(
         ),
     ),
     answers={200: Answer(about="A page", body=UnresolvedList)},
-    refusals=("invalid_request", *_REFUSALS),
+    refusals=("invalid_request", *KEY_REFUSALS),
 )
 UNRESOLVED_SHOW: Final = Call(
     name="unresolved_topup",
@@ -189,7 +188,7 @@ UNRESOLVED_SHOW: Final = Call(
     key="admin",
     places=(TOPUP_ID,),
     answers={200: Answer(about="It", body=UnresolvedWhole)},
-    refusals=(*_REFUSALS, "not_found"),
+    refusals=(*KEY_REFUSALS, "not_found"),
 )
 PROPOSE: Final = Call(
     name="unresolved_propose",
