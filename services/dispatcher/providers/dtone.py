@@ -1,7 +1,6 @@
 """DT One: keys in each request, one paying request that waits for the end, and a list to ask."""
 
 import base64
-from typing import Final
 
 import msgspec
 
@@ -12,9 +11,7 @@ from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.dtone_wire import classify, order_body, weigh
 from services.dispatcher.providers.masking import mask
 from services.dispatcher.providers.reading import Mask, NotSold, past
-from services.dispatcher.providers.wire import Free, Wire
-
-CONNECT_MS_MAX: Final = 3_000
+from services.dispatcher.providers.wire import Free, Wire, connect_ms
 
 
 class DtoneSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,15 +34,15 @@ class Dtone:
     def __init__(self, settings: DtoneSettings) -> None:
         self._settings = settings
         self._url = provider_url(settings.url, "DTONE_URL") / "v1"
-        connect_ms = min(CONNECT_MS_MAX, settings.timeout_ms // 2)
-        self._wire = Wire(connect_timeout_ms=connect_ms, answer_timeout_ms=settings.timeout_ms)
+        connecting_ms = connect_ms(settings.timeout_ms)
+        self._wire = Wire(connect_timeout_ms=connecting_ms, answer_timeout_ms=settings.timeout_ms)
         pair = f"{settings.api_key}:{settings.api_secret}".encode()
         self._basic = base64.b64encode(pair).decode()
         self._facts = Facts(
             name="DTONE",
             inquiry=True,
             reference_per_attempt=True,
-            connect_timeout_ms=connect_ms,
+            connect_timeout_ms=connecting_ms,
             login_timeout_ms=0,
             answer_timeout_ms=settings.timeout_ms,
         )

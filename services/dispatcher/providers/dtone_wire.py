@@ -13,6 +13,7 @@ from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.reading import (
     Mask,
     NotSold,
+    deciding,
     delivered,
     leaves_doubt,
     plain,
@@ -186,8 +187,7 @@ def weigh(reply: Reply, reference: str, mask: Mask) -> Answer:
     if not ours:
         return Unknown("a list of others' transactions", raw) if listed else NotFound(raw)
     meanings = [meaning(each, raw, mask) for each in ours]
-    order = ("Delivered", "Unknown", "Refused")
-    return min(meanings, key=lambda answer: order.index(type(answer).__name__))
+    return deciding(meanings)
 
 
 def _errors_in(reply: Reply) -> list[Error]:

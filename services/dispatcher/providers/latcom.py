@@ -22,9 +22,8 @@ from services.dispatcher.providers.latcom_wire import classify, order_body
 from services.dispatcher.providers.masking import mask
 from services.dispatcher.providers.reading import NotSold
 from services.dispatcher.providers.tokens import Grant, SharedToken
-from services.dispatcher.providers.wire import Free, Wire
+from services.dispatcher.providers.wire import Free, Wire, connect_ms
 
-CONNECT_MS_MAX: Final = 3_000
 LOGIN_ANSWER_MS_MAX: Final = 7_000
 HTTP_OK: Final = 200
 
@@ -53,15 +52,15 @@ class Latcom:
     ) -> None:
         self._settings = settings
         self._url = provider_url(settings.url, "LATCOM_URL")
-        connect_ms = min(CONNECT_MS_MAX, settings.timeout_ms // 2)
+        connecting_ms = connect_ms(settings.timeout_ms)
         self._login_answer_ms = min(LOGIN_ANSWER_MS_MAX, settings.timeout_ms // 2)
-        self._wire = Wire(connect_timeout_ms=connect_ms, answer_timeout_ms=settings.timeout_ms)
+        self._wire = Wire(connect_timeout_ms=connecting_ms, answer_timeout_ms=settings.timeout_ms)
         self._token = SharedToken(self._log_in, life_ms=settings.token_life_ms, monotonic=monotonic)
         self._bearer = Bearer(self._wire, self._token, timeout_ms=settings.timeout_ms, headers=JSON)
         self._facts = Facts(
             name="LATCOM",
-            connect_timeout_ms=connect_ms,
-            login_timeout_ms=connect_ms + self._login_answer_ms,
+            connect_timeout_ms=connecting_ms,
+            login_timeout_ms=connecting_ms + self._login_answer_ms,
             answer_timeout_ms=settings.timeout_ms,
         )
 

@@ -2,12 +2,12 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from services.dispatcher.providers.adapter import Delivered, Kind, Refused
+from services.dispatcher.providers.adapter import Answer, Delivered, Kind, Refused, Unknown
 from services.dispatcher.providers.masking import storable
 from shared.contracts.money import format_amount
 
@@ -22,6 +22,8 @@ _DOUBT: Final = re.compile(
     r"|in process|en proceso|procesando",
     re.IGNORECASE,
 )
+
+_DECIDES: Final = (Delivered, Unknown, Refused)
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> None:
@@ -62,6 +64,11 @@ def refused(reason: str, code: str, kind: Kind, *, raw: str, mask: Mask) -> Refu
     return Refused(
         reason=mask(reason)[:REASON_CHARS_MAX], code=mask(code)[:CODE_CHARS_MAX], kind=kind, raw=raw
     )
+
+
+def deciding(meanings: Sequence[Answer]) -> Answer:
+    """Return which of all that went out under one reference decides: what was paid, then doubt."""
+    return min(meanings, key=lambda answer: _DECIDES.index(type(answer)))
 
 
 def past(answer: Refused) -> Refused:

@@ -33,9 +33,8 @@ from services.dispatcher.providers.reloadly_wire import (
     weigh,
 )
 from services.dispatcher.providers.tokens import Grant, SharedToken
-from services.dispatcher.providers.wire import Free, Wire
+from services.dispatcher.providers.wire import Free, Wire, connect_ms
 
-CONNECT_MS_MAX: Final = 3_000
 SMALL_ANSWER_MS_MAX: Final = 7_000
 """For what comes before the paying request: a login, and whose phone it is."""
 TOKEN_LIFE_MS_MAX: Final = 86_400_000
@@ -68,9 +67,9 @@ class Reloadly:
         self._settings = settings
         self._url = provider_url(settings.url, "RELOADLY_URL")
         self._auth_url = provider_url(settings.auth_url, "RELOADLY_AUTH_URL")
-        connect_ms = min(CONNECT_MS_MAX, settings.timeout_ms // 2)
+        connecting_ms = connect_ms(settings.timeout_ms)
         self._small_ms = min(SMALL_ANSWER_MS_MAX, settings.timeout_ms // 2)
-        self._wire = Wire(connect_timeout_ms=connect_ms, answer_timeout_ms=settings.timeout_ms)
+        self._wire = Wire(connect_timeout_ms=connecting_ms, answer_timeout_ms=settings.timeout_ms)
         self._token = SharedToken(self._log_in, life_ms=TOKEN_LIFE_MS_MAX, monotonic=monotonic)
         self._bearer = Bearer(
             self._wire, self._token, timeout_ms=settings.timeout_ms, headers=VERSION
@@ -79,8 +78,8 @@ class Reloadly:
             name="RELOADLY",
             inquiry=True,
             reference_per_attempt=True,
-            connect_timeout_ms=connect_ms,
-            login_timeout_ms=2 * (connect_ms + self._small_ms),
+            connect_timeout_ms=connecting_ms,
+            login_timeout_ms=2 * (connecting_ms + self._small_ms),
             answer_timeout_ms=settings.timeout_ms,
         )
 

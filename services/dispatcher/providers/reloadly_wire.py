@@ -23,6 +23,7 @@ from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.reading import (
     Mask,
     NotSold,
+    deciding,
     delivered,
     leaves_doubt,
     plain,
@@ -231,8 +232,7 @@ def weigh(transactions: list[Transaction], raw: str, mask: Mask) -> Answer:
     if not transactions:
         return NotFound(raw)
     meanings = [meaning(transaction, raw, mask) for transaction in transactions]
-    order = ("Delivered", "Unknown", "Refused")
-    return min(meanings, key=lambda answer: order.index(type(answer).__name__))
+    return deciding(meanings)
 
 
 def _refusal(reply: Reply, mask: Mask) -> Refused | None:

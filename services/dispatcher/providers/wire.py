@@ -18,6 +18,7 @@ from yarl import URL
 from services.dispatcher.providers.adapter import NotSent, Unknown
 from services.dispatcher.providers.connection import BrokenAnswer, Connection, Reply
 
+CONNECT_MS_MAX: Final = 3_000
 IDLE_S_MAX: Final = 4.0
 """Shorter than servers wait (5 s at the shortest): they must not be the ones to close."""
 SECOND_ADDRESS_S: Final = 0.25
@@ -52,6 +53,11 @@ class Free:
 
     def was_sent(self) -> None:
         """Need not know."""
+
+
+def connect_ms(answer_timeout_ms: int) -> int:
+    """Return how long a provider whose answers may take so long may take to accept a connection."""
+    return min(CONNECT_MS_MAX, answer_timeout_ms // 2)
 
 
 class Wire:
