@@ -8,17 +8,15 @@ from cyclopts import App, Parameter
 from ops.admin import ask
 from ops.confirm import confirmed
 from ops.errors import CommandFailed
-from ops.flags import AsJson, DryRun, Yes
+from ops.flags import AsJson, DryRun, Reason, Yes, check_reason
 from ops.screens.listing import print_facts, print_json, print_table
 
 dead = App(name="dead", help_format="plaintext")
 
-_REASON_CHARACTERS_MAX: Final = 300
 _NAME: Final = re.compile(r"(0|[1-9][0-9]{0,4})\.[0-9]{1,19}-[0-9]{1,19}")
 _EXAMPLE: Final = "for example: topup dead discard 0.1795471200123-0 --reason 'a test'"
 
 Letter = Annotated[str, Parameter(name="LETTER", help="As `topup dead list` names it.")]
-Reason = Annotated[str, Parameter(help="Why; it is kept with it.")]
 
 
 @dead.command(name="list")
@@ -79,11 +77,7 @@ def discard(
 
 
 def _act(what: str, letter: str, reason: str, *, yes: bool, dry_run: bool, as_json: bool) -> None:
-    if not reason.strip() or len(reason) > _REASON_CHARACTERS_MAX:
-        raise CommandFailed(
-            f"--reason must be 1 to {_REASON_CHARACTERS_MAX} characters that say why; {_EXAMPLE}",
-            status=2,
-        )
+    check_reason(reason, _EXAMPLE)
     found = _look(letter)["letter"]
     if confirmed(f"{what} {letter} ({found['cause']})", yes=yes, dry_run=dry_run):
         done = ask("POST", f"/api/admin/dead/{letter}/{what}", {"reason": reason})

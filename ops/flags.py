@@ -12,6 +12,7 @@ from services.ledger.names import (
     check_merchant,
     check_operator,
 )
+from shared.contracts.acts import REASON_CHARACTERS_MAX
 from shared.contracts.errors import InvalidRequest
 
 AsJson = Annotated[bool, Parameter(name="--json", negative=(), help="JSON, for programs.")]
@@ -41,6 +42,7 @@ CustomerId = Annotated[
         validator=_checked(check_customer_id), help="The customer's id, for example ACME_001."
     ),
 ]
+Reason = Annotated[str, Parameter(help="Why; whoever comes next reads it.")]
 KeyId = Annotated[str, Parameter(help="The key's id, as `topup keys list` shows it.")]
 Label = Annotated[
     str,
@@ -54,3 +56,12 @@ Merchant = Annotated[
     str,
     Parameter(validator=_checked(check_merchant), help="Its path: acme makes it /api/acme/topup."),
 ]
+
+
+def check_reason(reason: str, example: str) -> None:
+    """Refuse a reason that no gateway would take, before one is asked."""
+    if not reason.strip() or len(reason) > REASON_CHARACTERS_MAX:
+        raise CommandFailed(
+            f"--reason must be 1 to {REASON_CHARACTERS_MAX} characters that say why; {example}",
+            status=2,
+        )

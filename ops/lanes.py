@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 from ops.admin import ask
 from ops.confirm import confirmed
 from ops.errors import CommandFailed
-from ops.flags import AsJson, DryRun, Yes
+from ops.flags import AsJson, DryRun, Reason, Yes, check_reason
 from ops.screens.listing import print_json, print_table
 from shared.contracts.catalogue import OFFERS
 from shared.contracts.errors import InvalidRequest
@@ -16,11 +16,9 @@ from shared.runtime.moments import moment_ms
 
 lanes = App(name="lanes", help_format="plaintext")
 
-_REASON_CHARACTERS_MAX: Final = 300
 _EXAMPLE: Final = "for example: topup lanes hold LATCOM --reason maintenance --for 30m"
 
 Lane = Annotated[str, Parameter(name="LANE", help="The provider, as `topup lanes list` names it.")]
-Reason = Annotated[str, Parameter(help="Why; whoever comes next reads it.")]
 
 
 @lanes.command(name="list")
@@ -92,11 +90,7 @@ def _check(lane: str, reason: str) -> None:
     if lane not in OFFERS:
         known = ", ".join(sorted(OFFERS))
         raise CommandFailed(f"there is no lane {lane[:32]!r}, only {known}; {_EXAMPLE}", status=2)
-    if not reason.strip() or len(reason) > _REASON_CHARACTERS_MAX:
-        raise CommandFailed(
-            f"--reason must be 1 to {_REASON_CHARACTERS_MAX} characters that say why; {_EXAMPLE}",
-            status=2,
-        )
+    check_reason(reason, _EXAMPLE)
 
 
 def _end(option: str, text: str | None) -> str | None:

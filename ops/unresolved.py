@@ -11,17 +11,19 @@ from cyclopts import App, Parameter
 from ops.admin import ask
 from ops.confirm import confirmed
 from ops.errors import CommandFailed
-from ops.flags import AsJson, DryRun, Yes
+from ops.flags import AsJson, DryRun, Reason, Yes, check_reason
 from ops.screens.listing import print_facts, print_json, print_table
 from shared.contracts.errors import InvalidRequest
 from shared.contracts.instants import timestamp
+from shared.contracts.proposals import (
+    EVIDENCE_CHARACTERS_MAX,
+    FILE_BYTES_MAX,
+    FILE_NAME_CHARACTERS_MAX,
+)
 from shared.runtime.moments import instant_ms
 
 unresolved = App(name="unresolved", help_format="plaintext")
 
-_FILE_BYTES_MAX: Final = 64 * 1024
-_CHARACTERS_MAX: Final = 1_000
-_REASON_CHARACTERS_MAX: Final = 300
 _ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _EXAMPLE: Final = (
     "for example: topup unresolved resolve 0195f2c4-7a1e-7c3b-9a50-2f6d1c0b8e11 --succeeded "
@@ -132,18 +134,13 @@ def withdraw(
     topup: TopupId,
     /,
     *,
-    reason: Annotated[str, Parameter(help="Why; it is kept with it.")],
+    reason: Reason,
     yes: Yes = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Take back what was proposed: topup unresolved withdraw ID --reason R."""
-    if not reason.strip() or len(reason) > _REASON_CHARACTERS_MAX:
-        raise CommandFailed(
-            f"--reason must be 1 to {_REASON_CHARACTERS_MAX} characters that say why; "
-            "for example --reason mistaken",
-            status=2,
-        )
+    check_reason(reason, "for example --reason mistaken")
     proposal = _proposal(topup)
     if confirmed(f"withdraw what {proposal['maker']} proposed", yes=yes, dry_run=dry_run):
         body = {"proposal": proposal["id"], "reason": reason}
@@ -153,25 +150,29 @@ def withdraw(
 
 def _evidence(text: str) -> dict[str, Any]:
     if not text.startswith("@"):
-        if not text.strip() or len(text) > _CHARACTERS_MAX:
+        if not text.strip() or len(text) > EVIDENCE_CHARACTERS_MAX:
             raise CommandFailed(
-                f"--evidence must be 1 to {_CHARACTERS_MAX} characters, or @FILE; {_EXAMPLE}",
+                f"--evidence must be 1 to {EVIDENCE_CHARACTERS_MAX} characters, or @FILE; "
+                f"{_EXAMPLE}",
                 status=2,
             )
         return {"evidence": text}
     path = Path(text[1:])
     try:
         with path.open("rb") as file:
-            content = file.read(_FILE_BYTES_MAX + 1)
+            content = file.read(FILE_BYTES_MAX + 1)
     except (OSError, ValueError) as problem:
         raise CommandFailed(f"--evidence: {problem}; {_EXAMPLE}", status=2) from None
-    if not 0 < len(content) <= _FILE_BYTES_MAX:
+    if not 0 < len(content) <= FILE_BYTES_MAX:
         raise CommandFailed(
-            f"--evidence: {path} is empty or larger than {_FILE_BYTES_MAX} bytes; {_EXAMPLE}",
+            f"--evidence: {path} is empty or larger than {FILE_BYTES_MAX} bytes; {_EXAMPLE}",
             status=2,
         )
-    sent = {"name": path.name[-255:], "content": base64.b64encode(content).decode()}
-    return {"evidence": f"file {path.name}"[:_CHARACTERS_MAX], "file": sent}
+    sent = {
+        "name": path.name[-FILE_NAME_CHARACTERS_MAX:],
+        "content": base64.b64encode(content).decode(),
+    }
+    return {"evidence": f"file {path.name}"[:EVIDENCE_CHARACTERS_MAX], "file": sent}
 
 
 def _instant(text: str) -> str:

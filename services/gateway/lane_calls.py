@@ -7,9 +7,9 @@ import msgspec
 from services.gateway.calls import Answer, Call, Field
 from services.gateway.replies import Instant, Success
 from services.gateway.topup_calls import KEY_REFUSALS
+from shared.contracts.acts import REASON_CHARACTERS_MAX
 from shared.contracts.catalogue import OFFERS
 
-REASON_CHARACTERS_MAX: Final = 300
 _STATES: Final = ["open", "held", "probing"]
 Why = Annotated[
     str,

@@ -7,6 +7,8 @@ import msgspec
 from uuid_utils import uuid7
 
 WHY_CHARACTERS_MAX: Final = 2_000
+REASON_CHARACTERS_MAX: Final = 300
+"""What an operator may type; `why` has room for evidence too, and for what a provider said."""
 OPERATOR_PATTERN: Final = "[a-z][a-z0-9._-]{0,31}"
 _OPERATOR: Final = re.compile(OPERATOR_PATTERN)
 _OURS: Final = frozenset({"admin", "ledger", "probe", "breaker", "provider"})
