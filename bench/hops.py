@@ -11,7 +11,8 @@ import msgspec
 from bench.houses import House
 from bench.offer import percentiles
 from services.gateway.keys import Keyring
-from services.gateway.peers import Ledger, Ratelimiter
+from services.gateway.peers import Ledger
+from services.gateway.ratelimiter import Ratelimiter
 from shared.contracts.limits import BATCH_MAX
 from shared.contracts.peers import ApiKey, LimitCheck, LimitRequest
 from shared.runtime.clock import SystemClock

@@ -21,7 +21,8 @@ from services.gateway.lanes import LaneRoutes
 from services.gateway.limits import Limits
 from services.gateway.lists import ListRoutes
 from services.gateway.operators import Operators
-from services.gateway.peers import Ledger, PeerSilent, Ratelimiter
+from services.gateway.peers import Ledger, PeerSilent
+from services.gateway.ratelimiter import Ratelimiter
 from services.gateway.rest import health_call, rest_app
 from services.gateway.room import Room
 from services.gateway.routing import Routing

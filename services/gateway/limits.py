@@ -8,7 +8,8 @@ from typing import Final
 import structlog
 
 from services.gateway import metrics
-from services.gateway.peers import PeerSilent, Ratelimiter
+from services.gateway.peers import PeerSilent
+from services.gateway.ratelimiter import Ratelimiter
 from shared.contracts.peers import LimitCheck, LimitRequest, LimitVerdict
 from shared.runtime.batching import Batcher
 from shared.runtime.clock import Clock

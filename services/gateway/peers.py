@@ -1,4 +1,4 @@
-"""The two services that the gateway asks over HTTP: the ratelimiter and the ledger."""
+"""The ledger as gateways ask it, over HTTP."""
 
 from collections.abc import AsyncGenerator, Mapping
 from typing import Final, TypeVar
@@ -12,7 +12,6 @@ from shared.contracts.peers import (
     FILE_PATH,
     KEY_USES_PATH,
     KEYS_PATH,
-    LIMIT_PATH,
     TOPUP_PATH,
     TOPUPS_PATH,
     TOTALS_PATH,
@@ -21,8 +20,6 @@ from shared.contracts.peers import (
     KeySnapshot,
     KeyUses,
     KeyUsesNoted,
-    LimitReply,
-    LimitRequest,
     TopupFilter,
     TopupPage,
     TopupQuery,
@@ -52,7 +49,6 @@ from shared.contracts.stories import (
 )
 
 CONNECT_S_MAX: Final = 0.5
-LIMIT_S_MAX: Final = 1.0
 LEDGER_S_MAX: Final = 3.0
 FILE_SILENT_S_MAX: Final = 30.0
 _OK: Final = 200
@@ -70,92 +66,18 @@ class PeerSilent(TopupError):
     code = "unavailable"
 
 
-class _Peer:
-    """One service at one address; connections are kept and opened as needed."""
+class Ledger:
+    """What was, and who may; connections are kept and opened as needed."""
 
-    def __init__(self, url: str, *, seconds_max: float) -> None:
+    def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
-        self._timeout = aiohttp.ClientTimeout(total=seconds_max, sock_connect=CONNECT_S_MAX)
+        self._timeout = aiohttp.ClientTimeout(total=LEDGER_S_MAX, sock_connect=CONNECT_S_MAX)
         self._open: aiohttp.ClientSession | None = None
-
-    @property
-    def _session(self) -> aiohttp.ClientSession:
-        if self._open is None:
-            self._open = aiohttp.ClientSession(
-                timeout=self._timeout,
-                connector=aiohttp.TCPConnector(limit=32, keepalive_timeout=30.0),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        return self._open
 
     async def close(self) -> None:
         """Let go of the connections."""
         if self._open is not None:
             await self._open.close()
-
-    async def _ask(
-        self,
-        method: str,
-        path: str,
-        kind: type[AnswerT],
-        *,
-        body: bytes | None = None,
-        query: Mapping[str, str] | None = None,
-    ) -> AnswerT | None:
-        """Return the answer; None where there is no such thing."""
-        try:
-            async with self._session.request(
-                method,
-                self._url + path,
-                data=body,
-                params=query,
-                headers=_JSON,
-                allow_redirects=False,
-            ) as response:
-                answer = await response.read()
-        except _BROKEN as error:
-            raise _silent(path, error) from error
-        if response.status == _NOT_FOUND:
-            return None
-        if response.status != _OK:
-            raise PeerSilent(f"{path}: HTTP {response.status}")
-        try:
-            return msgspec.json.decode(answer, type=kind)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise PeerSilent(f"{path}: {error}") from error
-
-
-class Ratelimiter(_Peer):
-    """Who may how much, over all gateways."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url, seconds_max=LIMIT_S_MAX)
-
-    async def check(self, request: LimitRequest) -> LimitReply:
-        """Return a verdict for each check.
-
-        Asked once more where a kept connection had ended: at worst that takes a place too many.
-
-        Raises:
-            PeerSilent: no ratelimiter answers.
-        """
-        body = msgspec.json.encode(request)
-        try:
-            reply = await self._ask("POST", LIMIT_PATH, LimitReply, body=body)
-        except PeerSilent as error:
-            if not isinstance(error.__cause__, aiohttp.ServerDisconnectedError):
-                raise
-            reply = await self._ask("POST", LIMIT_PATH, LimitReply, body=body)
-        if reply is None or len(reply.verdicts) != len(request.checks):
-            raise PeerSilent(f"{LIMIT_PATH}: not a verdict for each check")
-        return reply
-
-
-class Ledger(_Peer):
-    """What was, and who may."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url, seconds_max=LEDGER_S_MAX)
 
     async def keys(self) -> KeySnapshot:
         """Return all keys; raises PeerSilent as all of these do."""
@@ -238,6 +160,47 @@ class Ledger(_Peer):
         """Take a proposal back."""
         body = msgspec.json.encode(given)
         return _present(await self._ask("POST", WITHDRAW_PATH, Outcome, body=body), WITHDRAW_PATH)
+
+    @property
+    def _session(self) -> aiohttp.ClientSession:
+        if self._open is None:
+            self._open = aiohttp.ClientSession(
+                timeout=self._timeout,
+                connector=aiohttp.TCPConnector(limit=32, keepalive_timeout=30.0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._open
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        kind: type[AnswerT],
+        *,
+        body: bytes | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> AnswerT | None:
+        """Return the answer; None where there is no such thing."""
+        try:
+            async with self._session.request(
+                method,
+                self._url + path,
+                data=body,
+                params=query,
+                headers=_JSON,
+                allow_redirects=False,
+            ) as response:
+                answer = await response.read()
+        except _BROKEN as error:
+            raise _silent(path, error) from error
+        if response.status == _NOT_FOUND:
+            return None
+        if response.status != _OK:
+            raise PeerSilent(f"{path}: HTTP {response.status}")
+        try:
+            return msgspec.json.decode(answer, type=kind)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise PeerSilent(f"{path}: {error}") from error
 
 
 def _parameters(asked: msgspec.Struct) -> dict[str, str]:

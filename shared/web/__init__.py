@@ -1,1 +1,1 @@
-"""How HTTP is answered: health, problems, guarded connections."""
+"""How HTTP is answered and asked: health, problems, guarded connections, a client's connection."""

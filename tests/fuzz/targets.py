@@ -20,7 +20,6 @@ from services.dispatcher.attempts import UnreadableEntry, read_sale
 from services.dispatcher.providers import dtone_wire, reloadly_wire
 from services.dispatcher.providers.adapter import Delivered, NotFound, Refused, Unknown
 from services.dispatcher.providers.addresses import provider_url
-from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.latcom_wire import classify, read_result
 from services.dispatcher.providers.masking import mask
 from services.dispatcher.settings import DispatcherSettings
@@ -42,6 +41,7 @@ from shared.contracts.errors import InvalidRequest, InvalidSettings, TopupError
 from shared.contracts.packing import pack
 from shared.contracts.peers import Place, TopupFilter
 from shared.runtime.settings import load, parse_duration_ms
+from shared.web.client import Reply
 
 ID: Final = "019a0000-0000-7000-8000-000000000001"
 BODY: Final = b'["r1","C","+525566374683","MX",1000,"MXN","LATCOM","XOOM_10_MXN","k",{"till":3}]'

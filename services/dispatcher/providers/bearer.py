@@ -5,9 +5,9 @@ from typing import Final
 from yarl import URL
 
 from services.dispatcher.providers.adapter import NotSent, Refused, Unknown
-from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.tokens import SharedToken
 from services.dispatcher.providers.wire import Permit, Wire
+from shared.web.client import Reply
 
 UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403

@@ -7,11 +7,11 @@ import msgspec
 from services.dispatcher.providers.adapter import Answer, Attempt, Facts, Refused, Sale
 from services.dispatcher.providers.addresses import provider_url
 from services.dispatcher.providers.bearer import JSON
-from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.dtone_wire import classify, order_body, weigh
 from services.dispatcher.providers.masking import mask
 from services.dispatcher.providers.reading import Mask, NotSold, past
 from services.dispatcher.providers.wire import Free, Wire, connect_ms
+from shared.web.client import Reply
 
 
 class DtoneSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,6 @@ from typing import Final
 import msgspec
 
 from services.dispatcher.providers.adapter import Answer, Kind, NotFound, Refused, Sale, Unknown
-from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.reading import (
     Mask,
     NotSold,
@@ -22,6 +21,7 @@ from services.dispatcher.providers.reading import (
     text,
 )
 from shared.contracts.catalogue import OFFERS
+from shared.web.client import Reply
 
 OFFER: Final = OFFERS["DTONE"]
 HTTP_OK: Final = 200

@@ -17,12 +17,12 @@ from services.dispatcher.providers.adapter import (
 )
 from services.dispatcher.providers.addresses import provider_url
 from services.dispatcher.providers.bearer import JSON, Bearer, is_token, login_refused
-from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.latcom_wire import classify, order_body
 from services.dispatcher.providers.masking import mask
 from services.dispatcher.providers.reading import NotSold
 from services.dispatcher.providers.tokens import Grant, SharedToken
 from services.dispatcher.providers.wire import Free, Wire, connect_ms
+from shared.web.client import Reply
 
 LOGIN_ANSWER_MS_MAX: Final = 7_000
 HTTP_OK: Final = 200

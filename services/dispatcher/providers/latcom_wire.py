@@ -7,7 +7,6 @@ from typing import Final, Literal
 import msgspec
 
 from services.dispatcher.providers.adapter import Answer, Sale, Unknown
-from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.reading import (
     Mask,
     NotSold,
@@ -19,6 +18,7 @@ from services.dispatcher.providers.reading import (
     text,
 )
 from shared.contracts.catalogue import OFFERS, Product
+from shared.web.client import Reply
 
 OFFER: Final = OFFERS["LATCOM"]
 COUNTRIES: Final = {"MX": "MEXICO"}

@@ -18,7 +18,6 @@ from services.dispatcher.providers.adapter import (
 )
 from services.dispatcher.providers.addresses import provider_url
 from services.dispatcher.providers.bearer import JSON, Bearer, is_token, login_refused
-from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.masking import mask
 from services.dispatcher.providers.reading import Mask, NotSold, past, read
 from services.dispatcher.providers.reloadly_wire import (
@@ -34,6 +33,7 @@ from services.dispatcher.providers.reloadly_wire import (
 )
 from services.dispatcher.providers.tokens import Grant, SharedToken
 from services.dispatcher.providers.wire import Free, Wire, connect_ms
+from shared.web.client import Reply
 
 SMALL_ANSWER_MS_MAX: Final = 7_000
 """For what comes before the paying request: a login, and whose phone it is."""

@@ -19,7 +19,6 @@ from services.dispatcher.providers.adapter import (
     Sale,
     Unknown,
 )
-from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.reading import (
     Mask,
     NotSold,
@@ -32,6 +31,7 @@ from services.dispatcher.providers.reading import (
     text,
 )
 from shared.contracts.catalogue import OFFERS
+from shared.web.client import Reply
 
 OFFER: Final = OFFERS["RELOADLY"]
 HTTP_OK: Final = 200

@@ -7,12 +7,12 @@ import msgspec
 
 from services.dispatcher.providers.adapter import Answer, Facts, NotFound, Refused, Sale
 from services.dispatcher.providers.addresses import is_loopback, provider_url
-from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.latcom import Latcom, LatcomSettings
 from services.dispatcher.providers.latcom_wire import classify, read_result
 from services.dispatcher.providers.reading import past
 from services.dispatcher.providers.wire import Free
 from shared.contracts.errors import InvalidSettings
+from shared.web.client import Reply
 
 DEDUPE_WINDOW_MS: Final = 86_400_000
 VISIBLE_AFTER_MS: Final = 1_000

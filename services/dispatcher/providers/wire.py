@@ -16,7 +16,7 @@ import aiohappyeyeballs
 from yarl import URL
 
 from services.dispatcher.providers.adapter import NotSent, Unknown
-from services.dispatcher.providers.connection import BrokenAnswer, Connection, Reply
+from shared.web.client import BrokenAnswer, Connection, Reply
 
 CONNECT_MS_MAX: Final = 3_000
 IDLE_S_MAX: Final = 4.0

@@ -9,8 +9,8 @@ from yarl import URL
 
 from ops.ports import free_port
 from services.dispatcher.providers.adapter import NotSent, Unknown
-from services.dispatcher.providers.connection import Reply
 from services.dispatcher.providers.wire import Wire
+from shared.web.client import Reply
 from tests.contract.providers import peers
 from tests.contract.providers.peers import Peer, until
 from tests.contract.providers.sales import Attempt

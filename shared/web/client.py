@@ -1,4 +1,4 @@
-"""One connection to a provider: writes a request, and reads the one bounded answer to it.
+"""One connection of a client: writes a request, and reads the one bounded answer to it.
 
 Parsing is httptools', the rest is here because of what it must never do: send again, follow, wait
 without end, or take for an answer what lay there before the request went out.
