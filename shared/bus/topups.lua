@@ -1,5 +1,5 @@
 #!lua name=topups1
--- minor 14
+-- minor 15
 -- The life of a topup: every step that changes its record, its stream entries or its lane.
 --
 -- KEYS of every function, unless it says otherwise:
@@ -148,9 +148,9 @@ local function acknowledge(c, entry)
   if entry ~= '' then redis.call('XACK', c.lane, 'dispatcher', entry) end
 end
 
--- The lane that an end comes from; where nobody knows it, the one that it was last on.
+-- The lane that an end comes from. After a loss nobody knows it: the record may be an older one.
 local function speaking(c, r)
-  return c.provider == AUTO and r.lane or c.provider
+  return r.anybodys and AUTO or c.provider
 end
 
 -- The end of a topup in its record, with its outcome number `seq`. An entry on another lane is not
@@ -530,6 +530,8 @@ local function begin(keys, args)
     local r = read(c, i)
     if not r then
       acknowledge(c, entry)
+      -- Nobody has read this entry for so long that the record's window may be over.
+      if older(entry, text(c.now - tonumber(window)) .. '-0') then return { 'settled' } end
       copy_to_dead(c, id, 'lost', entry)
       return { 'lost' }
     end
@@ -608,7 +610,7 @@ local function finish(keys, args)
     local own = r.nonce == nonce and r.mode
     local settled, reply = decide(r, nonce, to, covers)
     -- A yes from a lane that has given it up with a no: it counts, and people must look.
-    local against_own_no = settled == 'succeeded' and r.elsewhere
+    local against_own_no = settled == 'succeeded' and r.elsewhere and r.lane ~= AUTO
     if reply == 'contradiction' or against_own_no then copy_to_dead(c, id, 'contradiction', evidence) end
     if not settled then return repeated(c, { reply, r.state }) end
     if own == 'send' and to == 'unresolved' then suspect(c, i, r, c.now, r.quarantine) end
@@ -678,7 +680,7 @@ local function hand_on(keys, args)
     local r = read(c, i)
     if not r then return { 'kept', '' } end
     if r.v > VERSION then return { 'newer', '' } end
-    if r.elsewhere and r.nonce == nonce and not is_final(r.state) then
+    if r.elsewhere and r.nonce == nonce and r.lane ~= AUTO and not is_final(r.state) then
       return repeated(c, { 'moved', r.lane })
     end
     local own = r.state == 'active' and r.nonce == nonce and r.mode == 'send'
@@ -1015,6 +1017,7 @@ end
 -- to an end that is not in the books, which is published.
 -- ARGV quarantine_ms n x (id fingerprint key_hash|'' body accepted_at seq state reason
 --      provider_reference evidence settled_at window_ms)
+-- What may have had several lanes and is in doubt by this is of none: each of its route is asked.
 -- reply { restored|kept|differs|newer, state }
 local function restore(keys, args)
   local c, quarantine = context(keys, (#args - 1) / 12), tonumber(args[1])
@@ -1027,16 +1030,18 @@ local function restore(keys, args)
     if r and not leads_on(r.state, to, booked) then
       return { booked and is_final(to) and r.state ~= to and 'differs' or 'kept', r.state }
     end
-    if not r then
+    local found = r ~= nil
+    if not found then
       r = { state = '', seq = 0, body = body, at = tonumber(at), entry = '', quarantine_until = 0,
         lane = c.provider, routed = cjson.decode(body)[PROVIDER_PLACE] == AUTO }
       redis.call('HSET', record_key(c, i), 'v', VERSION, 'lane', c.provider, 'body', body,
         'at', at, 'seq', 0)
-      if r.routed then redis.call('HSET', record_key(c, i), 'route', '') end
       count(c, 'accepted', 1)
-    elseif to == 'failed' and not booked then
-      to = 'unresolved' -- whoever says so cannot know what else was sent
     end
+    -- Whoever says no cannot know what else was sent, nor by which lane.
+    if to == 'failed' and not booked and (found or r.routed) then to = 'unresolved' end
+    r.anybodys = r.routed and to == 'unresolved' and not booked
+    if r.routed then redis.call('HSET', record_key(c, i), 'route', '') end
     if key ~= '' and not redis.call('SET', key_record_key(c, i), id .. ' ' .. print, 'NX')
         and redis.call('GET', key_record_key(c, i)) ~= id .. ' ' .. print then
       c.keys[c.common + c.n + i] = record_key(c, i) -- the key is another topup's by now: let it be

@@ -38,9 +38,14 @@ async def stack(tmp_path: Path, valkey: Server) -> AsyncIterator[Stack]:
 
 
 async def post(stack: Stack, key: str) -> tuple[int, dict[str, Any]]:
-    """Ask once, as a merchant whose connection may break."""
+    """Ask once, as a merchant whose connection may break; every third may have several lanes.
+
+    Those are refused twice, so that the first lane gives them away.
+    """
+    several = key[-1] in "369"
+    sold = {"provider": "AUTO", "phone": "5566374902"} if several else {}
     try:
-        return await stack.post(key=key)
+        return await stack.post(key=key, **sold)
     except (OSError, aiohttp.ClientError):
         return 0, {}
 

@@ -4,7 +4,14 @@ import pytest
 
 from shared.bus.messages import Begun
 from shared.contracts.states import State
-from tests.integration.bus.bench import DELIVER_BEFORE_MS, LEASE_MS, SLACK_MS, Bench
+from tests.integration.bus.bench import (
+    BODY,
+    DELIVER_BEFORE_MS,
+    LEASE_MS,
+    SLACK_MS,
+    WINDOW_MS,
+    Bench,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -93,6 +100,17 @@ async def test_an_entry_without_a_record_is_never_sent(bench: Bench) -> None:
     assert await bench.begin("ghost", "a", "n1", entry=entry.decode()) == Begun("lost")
     assert await bench.pending() == {}
     assert await bench.dead() == [("ghost", "lost")]
+
+
+async def test_what_ended_long_ago_is_not_lost(bench: Bench) -> None:
+    """Its lane was held for longer than a record is kept: nothing is told of it a second time."""
+    long_ago = await bench.topups.now_ms() - WINDOW_MS - SLACK_MS
+    fields = {"id": "gone", "body": BODY}
+    old = await bench.client.xadd(bench.stream, fields, id=f"{long_ago}-0")
+    await bench.deliver("a")
+    assert await bench.begin("gone", "a", "n1", entry=old.decode()) == Begun("settled")
+    assert await bench.pending() == {}
+    assert await bench.dead() == []
 
 
 async def test_a_topup_that_was_never_sent_expires(bench: Bench) -> None:

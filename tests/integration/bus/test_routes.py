@@ -5,14 +5,22 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from shared.bus.messages import Begun
+from shared.bus.messages import Begun, Restoring
 from shared.bus.records import Record
+from shared.bus.trust import Trust
 from shared.contracts.acts import act_by
 from shared.contracts.events import AUTO, encode
 from shared.contracts.events import decode_request as decode
 from shared.contracts.states import State
 from shared.runtime.redis import Client
-from tests.integration.bus.bench import BODY, DELIVER_BEFORE_MS, LANE, QUARANTINE_MS, Bench
+from tests.integration.bus.bench import (
+    BODY,
+    DELIVER_BEFORE_MS,
+    LANE,
+    QUARANTINE_MS,
+    WINDOW_MS,
+    Bench,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -93,7 +101,7 @@ async def test_after_a_definite_no_the_next_lane_has_it(road: Road, why: str) ->
 
 async def _providers(road: Road) -> list[str]:
     rows = await road.first.client.xrange(road.first.keys.outcomes)
-    return [fields[b"provider"].decode() for _, fields in rows]
+    return [fields.get(b"provider", b"nobody").decode() for _, fields in rows]
 
 
 @pytest.mark.parametrize("why", ["no", "not_sent"])
@@ -262,3 +270,57 @@ async def test_a_repeat_finds_the_topup_wherever_it_is(road: Road) -> None:
     (again,) = await road.second.accept("t2", key="k", body=ROUTED, route=(OTHER, LANE))
     assert (getattr(first, "id", ""), getattr(again, "id", "")) == ("t1", "t1")
     assert getattr(again, "status", "") == "replayed"
+
+
+async def restored(road: Road, provider: str, to: State, *, seq: int = 0) -> list[object]:
+    """Restore t1 as one whose lane the books, or a dispatcher, name."""
+    item = Restoring(
+        id="t1", request=decode(ROUTED), accepted_at_ms=1_795_000_000_000, seq=seq, to=to,
+        reason="streams_lost", provider_reference="", evidence=b"", settled_at_ms=0,
+        window_ms=WINDOW_MS,
+    )  # fmt: skip
+    return list(await Trust(road.first.client, road.first.topups).restore(0, provider, [item]))
+
+
+@pytest.mark.parametrize("by", [AUTO, LANE])
+@pytest.mark.parametrize("left", [True, False])
+async def test_after_a_loss_nobody_is_named(road: Road, by: str, *, left: bool) -> None:
+    """An older record has it on one lane; since then any may have paid, so each is asked."""
+    if left:
+        await road.begun()
+    assert await restored(road, by, State.UNRESOLVED) == [("restored", "unresolved")]
+    assert await road.on() == (AUTO, "unresolved", "")
+    assert await _providers(road) == ["nobody"]
+    assert await road.first.hand_on("t1", "n1", "refused") == ("kept", "")
+    assert (await road.first.finish("t1", "n1", State.FAILED))[1] == "unresolved"
+    assert (await road.first.begin("t1", "b", "n2", entry="1-1")).status == "settled"
+
+
+async def test_a_no_after_a_loss_speaks_for_one_lane_only(road: Road) -> None:
+    """Its record is gone: whether another lane was asked in between, this one cannot know."""
+    assert await restored(road, LANE, State.FAILED) == [("restored", "unresolved")]
+    assert await _providers(road) == ["nobody"]
+    assert await restored(road, OTHER, State.SUCCEEDED) == [("restored", "succeeded")]
+    assert await _providers(road) == ["nobody", OTHER]
+
+
+async def test_a_late_yes_after_a_loss_names_who_paid(road: Road) -> None:
+    """It contradicts nobody; a second one, of another provider, does."""
+    await road.begun()
+    await restored(road, AUTO, State.UNRESOLVED)
+    assert await road.second.finish("t1", "n2", State.SUCCEEDED) == ("ok", "succeeded")
+    assert await _providers(road) == ["nobody", OTHER]
+    assert await road.first.dead() == []
+    assert (await road.first.finish("t1", "n1", State.SUCCEEDED))[0] == "contradiction"
+
+
+async def test_what_the_books_have_is_restored_as_theirs(road: Road) -> None:
+    """Whichever lane an older record is on."""
+    await road.begun()
+    assert await restored(road, OTHER, State.UNRESOLVED, seq=1) == [("restored", "unresolved")]
+    assert await road.on() == (OTHER, "unresolved", "")
+    assert await restored(road, OTHER, State.SUCCEEDED, seq=2) == [("restored", "succeeded")]
+    (found,) = await road.first.topups.look(0, ["t1"])
+    assert isinstance(found, Record)
+    assert found.sold_by == (OTHER, "R10")
+    assert await _providers(road) == []
