@@ -28,6 +28,11 @@ local FIELDS = { 'v', 'state', 'lane', 'body', 'at', 'deliver_before', 'entry', 
   'quarantine_until', 'seq', 'reason', 'sent', 'tried', 'since', 'route' }
 local NUMBERS = { 'v', 'at', 'deliver_before', 'lease_until', 'attempt', 'first_send_at',
   'quarantine', 'quarantine_until', 'seq', 'sent', 'since' }
+-- Fields that only a topup which goes on has, and those that one which people must settle has too.
+local GONE_UNRESOLVED = { 'entry', 'owner', 'mode', 'lease_until', 'due', 'reason', 'ref', 'tried' }
+local GONE_AT_THE_END = { 'entry', 'owner', 'mode', 'lease_until', 'due', 'reason', 'ref', 'tried',
+  'deliver_before', 'sent', 'first_send_at', 'doubt', 'quarantine', 'quarantine_until', 'since',
+  'route' }
 local DEFINITE_NO = { no = true, not_sent = true, unasked = true, hold = true }
 -- What the end of an attempt says of its lane: the provider answered, refuses our account, was not
 -- reached, or does not answer; of the last nobody knows what it paid.
@@ -96,14 +101,18 @@ local function count(c, field, by)
   c.deltas[field] = (c.deltas[field] or 0) + by
 end
 
--- The only writer of `state`; `lane` is the one it is in from now on.
-local function move(c, i, r, to, lane)
-  redis.call('HSET', record_key(c, i), 'state', to)
+-- The only writer of `state`; `lane` is the one it is in from now on, and `...` are fields and values
+-- that change with it.
+local function move(c, i, r, to, lane, ...)
+  if lane == r.lane then
+    redis.call('HSET', record_key(c, i), 'state', to, ...)
+  else
+    redis.call('HSET', record_key(c, i), 'state', to, 'lane', lane, ...)
+  end
   if r.state ~= '' then
     count(c, r.state, -1)
     count(c, r.state .. ':' .. r.lane, -1)
   end
-  if lane ~= r.lane then redis.call('HSET', record_key(c, i), 'lane', lane) end
   count(c, to, 1)
   count(c, to .. ':' .. lane, 1)
   r.state, r.lane = to, lane
@@ -158,15 +167,12 @@ end
 local function close(c, i, id, r, seq, to, reason, reference, window, at)
   if not r.elsewhere then acknowledge(c, r.entry) end
   redis.call('ZREM', c.waiting, id)
-  redis.call('HDEL', record_key(c, i), 'entry', 'owner', 'mode', 'lease_until', 'due', 'reason',
-    'ref', 'tried')
-  redis.call('HSET', record_key(c, i), 'seq', seq, 'end', at)
-  if reason ~= '' then redis.call('HSET', record_key(c, i), 'reason', reason) end
-  if reference ~= '' then redis.call('HSET', record_key(c, i), 'ref', reference) end
-  move(c, i, r, to, speaking(c, r))
+  redis.call('HDEL', record_key(c, i), unpack(is_final(to) and GONE_AT_THE_END or GONE_UNRESOLVED))
+  local changed = { 'seq', seq, 'end', at }
+  if reason ~= '' then changed[5], changed[6] = 'reason', reason end
+  if reference ~= '' then changed[#changed + 1], changed[#changed + 2] = 'ref', reference end
+  move(c, i, r, to, speaking(c, r), unpack(changed))
   if is_final(to) then
-    redis.call('HDEL', record_key(c, i), 'deliver_before', 'sent', 'first_send_at', 'doubt',
-      'quarantine', 'quarantine_until', 'since', 'route')
     if not r.routed then redis.call('HDEL', record_key(c, i), 'lane') end -- `body` has it
     redis.call('PEXPIRE', record_key(c, i), window)
     redis.call('PEXPIRE', key_record_key(c, i), window)
@@ -311,8 +317,6 @@ end
 -- long it is held at first, and how many failures in a row do that: `5000 5`; an older dispatcher
 -- gives no number, and 0 is never. Whichever replica has them: they are counted here.
 local function tell_lane(c, id, who, says, reason, hold)
-  local hold_ms, breaker = string.match(hold, '^(%d+) ?(%d*)$')
-  hold_ms, breaker = tonumber(hold_ms), tonumber(breaker) or 0
   local lane = own_lane(c)
   local probed = lane.state == 'probing' and lane.probe == id
   if says == 'nothing' then
@@ -330,6 +334,8 @@ local function tell_lane(c, id, who, says, reason, hold)
       write_lane(c.lanes, c.provider, lane)
     end
   elseif probed or lane.state == 'open' then
+    local hold_ms, breaker = string.match(hold, '^(%d+) ?(%d*)$')
+    hold_ms, breaker = tonumber(hold_ms), tonumber(breaker) or 0
     local failures = (lane.failures or 0) + (says == 'hold' and 0 or 1)
     if probed or says == 'hold' or breaker > 0 and failures >= breaker then
       trip(c, who, says, reason, hold_ms, failures)
@@ -387,9 +393,7 @@ local function move_on(c, i, id, r, why, anyway)
     'again', '1', 'from', former, 'why', why)
   redis.call('HDEL', record_key(c, i), 'owner', 'mode', 'lease_until', 'first_send_at',
     'quarantine', 'sent', 'reason', 'due')
-  redis.call('HSET', record_key(c, i), 'entry', entry, 'route', table.concat(rest, ','),
-    'since', r.attempt)
-  move(c, i, r, 'queued', lane)
+  move(c, i, r, 'queued', lane, 'entry', entry, 'route', table.concat(rest, ','), 'since', r.attempt)
   return true
 end
 
@@ -439,14 +443,13 @@ end
 local function enter(c, i, id, print, key, body, deliver_before, route)
   local entry = redis.call('XADD', c.lane, '*', 'id', id, 'body', body)
   local at = string.match(entry, '^%d+')
-  redis.call('HSET', record_key(c, i), 'v', VERSION, 'lane', c.provider, 'body', body, 'at', at,
-    'deliver_before', text(c.now + deliver_before), 'entry', entry, 'seq', 0)
   if route and route ~= '' then -- an older gateway gives none
     redis.call('HSET', record_key(c, i), 'route', string.match(route, '^[^,]+,?(.*)$'))
   end
   if key ~= '' then redis.call('SET', key_record_key(c, i), id .. ' ' .. print) end
   count(c, 'accepted', 1)
-  move(c, i, { state = '', lane = c.provider }, 'queued', c.provider)
+  move(c, i, { state = '' }, 'queued', c.provider, 'v', VERSION, 'body', body, 'at', at,
+    'deliver_before', text(c.now + deliver_before), 'entry', entry, 'seq', 0)
   return at
 end
 
@@ -562,14 +565,14 @@ local function begin(keys, args)
       if move_on(c, i, id, r, 'held') then return { 'moved' } end
       return { 'held', HELD_RECHECK_MS }
     end
-    redis.call('HSET', record_key(c, i), 'owner', owner, 'nonce', nonce, 'mode', mode,
-      'lease_until', text(c.now + lease), 'attempt', r.attempt + 1)
+    local begun = { 'owner', owner, 'nonce', nonce, 'mode', mode, 'lease_until', text(c.now + lease),
+      'attempt', r.attempt + 1 }
     if mode == 'send' then
-      redis.call('HSETNX', record_key(c, i), 'first_send_at', text(c.now))
       r.sent = r.attempt + 1
-      redis.call('HSET', record_key(c, i), 'quarantine', text(quarantine), 'sent', r.sent)
+      begun[11], begun[12], begun[13], begun[14] = 'quarantine', text(quarantine), 'sent', r.sent
+      if r.first_send_at == 0 then begun[15], begun[16] = 'first_send_at', text(c.now) end
     end
-    move(c, i, r, 'active', c.provider)
+    move(c, i, r, 'active', c.provider, unpack(begun))
     return { mode, lease, r.attempt + 1, r.sent }
   end)
 end
@@ -656,10 +659,9 @@ local function park(keys, args)
     end
     acknowledge(c, r.entry)
     redis.call('HDEL', record_key(c, i), 'entry', 'owner', 'mode', 'lease_until')
-    redis.call('HSET', record_key(c, i), 'reason', reason, 'due', text(due))
     remember(c, i, r, said or '')
     redis.call('ZADD', c.waiting, due, id)
-    move(c, i, r, 'waiting', c.provider)
+    move(c, i, r, 'waiting', c.provider, 'reason', reason, 'due', text(due))
     local asked = why == 'not_found' and r.mode ~= 'send'
     tell_lane(c, id, r.owner, asked and 'fine' or SAYS[why] or 'silent', lane_reason or reason, args[2])
     return { 'ok', due - c.now }
@@ -721,9 +723,8 @@ local function wake(keys, args)
     redis.call('ZREM', c.waiting, id)
     local entry = redis.call('XADD', c.lane, '*', 'id', id, 'body', r.body, 'at', text(r.at),
       'again', '1')
-    redis.call('HSET', record_key(c, i), 'entry', entry)
     redis.call('HDEL', record_key(c, i), 'due')
-    move(c, i, r, 'queued', c.provider)
+    move(c, i, r, 'queued', c.provider, 'entry', entry)
     return { 'woken' }
   end)
 end
