@@ -23,11 +23,11 @@ local HOLD_MS_MAX = { hold = 60000, unsent = 60000, silent = 300000 }
 local TRIED_BYTES_MAX = 4096
 -- The provider of a topup that may have several lanes, and its place in `body`.
 local AUTO, PROVIDER_PLACE = 'AUTO', 7
-local FIELDS = { 'v', 'state', 'lane', 'body', 'at', 'deliver_before', 'entry', 'owner',
-  'nonce', 'mode', 'lease_until', 'attempt', 'first_send_at', 'doubt', 'quarantine',
-  'quarantine_until', 'seq', 'reason', 'sent', 'tried', 'since', 'route' }
+-- The fields of a record; one that is not there reads as 0 or ''.
 local NUMBERS = { 'v', 'at', 'deliver_before', 'lease_until', 'attempt', 'first_send_at',
   'quarantine', 'quarantine_until', 'seq', 'sent', 'since' }
+local TEXTS = { __index = { state = '', lane = '', body = '', entry = '', owner = '', nonce = '',
+  mode = '', doubt = '', reason = '', tried = '', route = '' } }
 -- Fields that only a topup which goes on has, and those that one which people must settle has too.
 local GONE_UNRESOLVED = { 'entry', 'owner', 'mode', 'lease_until', 'due', 'reason', 'ref', 'tried' }
 local GONE_AT_THE_END = { 'entry', 'owner', 'mode', 'lease_until', 'due', 'reason', 'ref', 'tried',
@@ -76,7 +76,7 @@ local function context(keys, n)
   return { others = others, lane = keys[1], outcomes = keys[2], waiting = keys[3], alive = keys[4],
     counters = keys[5], meta = keys[6], lanes = keys[7], dead = keys[8],
     acts = has_acts and keys[COMMON] or nil, common = common, keys = keys, n = n,
-    now = now_ms(), deltas = {}, provider = string.match(keys[1], '([^:]+)$') }
+    now = now_ms(), deltas = {}, acks = {}, provider = string.match(keys[1], '([^:]+)$') }
 end
 
 local function record_key(c, i) return c.keys[c.common + i] end
@@ -86,12 +86,11 @@ local function is_final(state) return state == 'succeeded' or state == 'failed' 
 
 -- `routed`: it may have several lanes, one after another; `elsewhere`: it is on another one by now.
 local function read(c, i)
-  local values = redis.call('HMGET', record_key(c, i), unpack(FIELDS))
-  if not values[1] then return nil end
-  local r = {}
-  for at, name in ipairs(FIELDS) do r[name] = values[at] or '' end
+  local r = as_map(redis.call('HGETALL', record_key(c, i)))
+  if not r.v then return nil end
+  r.routed = r.route and true
   for _, name in ipairs(NUMBERS) do r[name] = tonumber(r[name]) or 0 end
-  r.routed = values[#FIELDS] and true
+  setmetatable(r, TEXTS)
   r.elsewhere = r.lane ~= '' and r.lane ~= c.provider
   assert(r.v > VERSION or not r.elsewhere or r.routed or is_final(r.state), 'the record is of lane ' .. r.lane)
   return r
@@ -130,6 +129,10 @@ local function repeated(c, reply)
   return reply
 end
 
+local function write_acks(c)
+  if #c.acks > 0 then redis.call('XACK', c.lane, 'dispatcher', unpack(c.acks)) end
+end
+
 -- Run `step` for each item; its error is its reply.
 local function each(c, step)
   local replies = {}
@@ -141,6 +144,7 @@ local function each(c, step)
     end
     replies[i] = reply
   end
+  write_acks(c)
   write_counters(c)
   return replies
 end
@@ -153,8 +157,9 @@ local function copy_to_dead(c, id, reason, payload, sent)
   redis.call('XADD', c.dead, '*', unpack(letter))
 end
 
+-- Of the whole batch together, when all of it is done.
 local function acknowledge(c, entry)
-  if entry ~= '' then redis.call('XACK', c.lane, 'dispatcher', entry) end
+  if entry ~= '' then c.acks[#c.acks + 1] = entry end
 end
 
 -- The lane that an end comes from. After a loss nobody knows it: the record may be an older one.
@@ -166,7 +171,7 @@ end
 -- ours to acknowledge: whoever reads it is told that all is settled.
 local function close(c, i, id, r, seq, to, reason, reference, window, at)
   if not r.elsewhere then acknowledge(c, r.entry) end
-  redis.call('ZREM', c.waiting, id)
+  if r.state ~= 'active' then redis.call('ZREM', c.waiting, id) end -- what is at work waits for nothing
   redis.call('HDEL', record_key(c, i), unpack(is_final(to) and GONE_AT_THE_END or GONE_UNRESOLVED))
   local changed = { 'seq', seq, 'end', at }
   if reason ~= '' then changed[5], changed[6] = 'reason', reason end
