@@ -153,7 +153,8 @@ def told_of(one: dict[str, Any]) -> str:
     said = f"proposed as {one['to']} by {one['maker']}"
     if one["checker"] is None:
         return said
-    return f"{said}, {one['state']} by {one['checker']} at {one['ended_at']}"
+    why = "" if one["ended_why"] is None else f" ({one['ended_why']})"
+    return f"{said}, {one['state']} by {one['checker']} at {one['ended_at']}{why}"
 
 
 def _evidence(text: str) -> dict[str, Any]:
