@@ -20,7 +20,6 @@ requirepass {password}
 dir "{folder}"
 daemonize no
 save ""
-latency-tracking no
 proc-title-template "valkey-server {{listen-addr}}"
 """
 

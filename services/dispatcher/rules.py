@@ -21,7 +21,8 @@ from shared.contracts.tries import RAW_CHARACTERS_MAX, Try
 
 Mode = Literal["send", "inquire", "inquire_final"]
 Kind = Literal["neither", "inquiry", "dedupes", "dedupes+inquiry"]
-Why = Literal["no", "not_sent", "unasked", "unknown", "not_found", "hold"]
+Why = Literal["no", "not_sent", "unasked", "unknown", "not_found", "no_proof", "hold"]
+"""`no_proof`: a no to a question, which does not count, but is an answer of the lane's."""
 
 BACKOFF_FIRST_MS: Final = 1_000
 BACKOFF_MS_MAX: Final = 60_000
@@ -165,7 +166,8 @@ def after_inquiry(  # noqa: PLR0913 - an answer, and all that it is weighed with
         case _ if attempt >= INQUIRIES_MAX:
             return _unresolved(Reason.NO_ANSWER, answer, attempt, by)
         case _:
-            return Park(why="unknown", delay_ms=delay, reason=Reason.NO_ANSWER)
+            why: Why = "no_proof" if isinstance(answer, NotFound | Refused) else "unknown"
+            return Park(why=why, delay_ms=delay, reason=Reason.NO_ANSWER)
 
 
 def tried(answer: Answer, *, attempt: int, mode: str, by: str, elapsed_ms: int) -> Try:

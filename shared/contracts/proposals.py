@@ -19,10 +19,7 @@ SettleAs = Literal["succeeded", "failed"]
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody proposed; `checker` is who ended it. Times are milliseconds.
-
-    `overtaken`: the topup ended by itself, and the ledger has closed the proposal.
-    """
+    """What somebody proposed; `checker` is who ended it. Times are milliseconds."""
 
     id: Uuid
     topup_id: Uuid
@@ -34,10 +31,9 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     asked_at_ms: int | None = None  # when the provider was asked
     maker: str
     made_at_ms: int = 0
-    state: str = "proposed"  # proposed, confirmed, withdrawn, overtaken
+    state: str = "proposed"  # proposed, confirmed, withdrawn
     checker: str | None = None
     ended_at_ms: int | None = None
-    ended_why: str | None = None
 
 
 class Withdrawing(msgspec.Struct, frozen=True, kw_only=True):

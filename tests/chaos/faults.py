@@ -209,15 +209,15 @@ async def in_recovery(house: House, fault: Fault) -> None:
 
 
 async def wallet_empty(house: House, fault: Fault) -> None:
-    """Fill the wallet from which phones on …907 are paid, after it stood empty for a while."""
+    """Fill the wallets from which phones on …907 are paid, after they stood empty for a while."""
     await asyncio.sleep(fault.for_s)
-    await house.tell_provider("/wallet", {"amount": 10_000})
+    await house.tell_providers("/wallet", {"amount": 10_000})
 
 
 async def logged_out(house: House, fault: Fault) -> None:
     """Forget all logins, refuse the next orders' tokens, and fail some logins."""
     faults = {"revoke_tokens": True, "failing_logins": fault.pick % 3}
-    await house.tell_provider("/faults", {**faults, "unauthorized": fault.pick % 4})
+    await house.tell_providers("/faults", {**faults, "unauthorized": fault.pick % 4})
 
 
 # -- details -----------------------------------------------------------------------------------

@@ -30,6 +30,10 @@ ROOT: Final = Path(__file__).parents[2]
 READY_S_MAX: Final = 120.0
 END_S_MAX: Final = 120.0
 PORT_S_MAX: Final = 0.5
+FIRST: Final = "provider"
+SECOND: Final = "second-provider"
+PROVIDERS: Final = {"LATCOM": FIRST, "RELOADLY": SECOND}
+"""Who stands behind each lane: a process and a book of its own."""
 SETTINGS: Final = {
     "DATABASE_POOL_SIZE": "20",
     "DRAIN_TIMEOUT": "20s",
@@ -37,6 +41,7 @@ SETTINGS: Final = {
     "LATCOM_TOKEN_LIFE": "30s",
     "LOG_LEVEL": "INFO",
     "RATE_LIMIT_PER_MINUTE": "1000000",
+    "RELOADLY_TIMEOUT": "2s",
     "STALL": "3s",
 }
 """Short where something is waited for, so that minutes hold as much as hours would."""
@@ -45,7 +50,8 @@ SETTINGS: Final = {
 class House:
     """Everything that a run attacks; `kinds` is what the provider can do: dedupes, inquiry.
 
-    `direct`: no links; nobody stands between the parts, and nothing can be cut.
+    `two_lanes`: Reloadly's stand-in too. `direct`: no links; nobody stands between the parts, and
+    nothing can be cut.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class House:
         latency: str = LATENCY_MS,
         deadline_s: float = float(DEADLINE_S),
         direct: bool = False,
+        two_lanes: bool = False,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
@@ -67,11 +74,16 @@ class House:
         self._deadline = f"{round(deadline_s * 1_000)}ms"
         self._direct = direct
         self._settings = {**SETTINGS, **(settings or {})}
-        self._provider = {"PORT": str(free_port()), "SANDBOX_BOOK": str(folder / "provider.book")}
+        self._two_lanes = two_lanes
+        self._providers = {
+            name: {"PORT": str(free_port()), "SANDBOX_BOOK": str(folder / f"{name}.book")}
+            for name in ((FIRST, SECOND) if two_lanes else (FIRST,))
+        }
         self._access = {
             name: secrets.token_hex(8)
             for name in (
-                "LATCOM_USERNAME", "LATCOM_PASSWORD", "LATCOM_DIST_API", "LATCOM_USER_UID"
+                "LATCOM_USERNAME", "LATCOM_PASSWORD", "LATCOM_DIST_API", "LATCOM_USER_UID",
+                *(("RELOADLY_CLIENT_ID", "RELOADLY_CLIENT_SECRET") if two_lanes else ()),
             )
         }  # fmt: skip
         self.up = asyncio.Event()
@@ -94,8 +106,9 @@ class House:
             ),
             "postgres": await self.in_thread(partial(Running.postgres, self.folder / "postgres")),
         }
-        self._start("provider", "sandbox", {**self._provider, "SANDBOX_LATENCY": self._latency})
-        for name in () if self._direct else LINKS:
+        for name, own in self._providers.items():
+            self._start(name, "sandbox", {**own, "SANDBOX_LATENCY": self._latency})
+        for name in () if self._direct else self._link_names():
             self.links[name] = Link(name, partial(self._upstream, name))
             await self.links[name].open()
         await self.start_supervisor()
@@ -105,7 +118,7 @@ class House:
         """End everything: politely, but where it is broken, for that could take for ever."""
         for link in self.links.values():
             link.heal()
-        for name in ("supervisor", "provider"):
+        for name in ("supervisor", *self._providers):
             await self.in_thread(partial(self._stop, name))
         for link in self.links.values():
             await link.close()
@@ -142,7 +155,7 @@ class House:
         self.up.set()
 
     def own_processes(self) -> dict[str, int]:
-        """Return the pids of the supervisor and of the provider."""
+        """Return the pids of the supervisor and of the providers."""
         return {name: process.pid for name, process in self._processes.items()}
 
     def supervisor(self) -> subprocess.Popen[bytes]:
@@ -165,13 +178,13 @@ class House:
         return (await asyncio.to_thread(ask, self._data.socket, request)).rows
 
     async def heal(self) -> None:
-        """Mend links and servers, and fill the provider's wallet."""
+        """Mend links and servers, and fill the providers' wallets."""
         for link in self.links.values():
             link.heal()
         for server in self.servers.values():
             if not server.lives():
                 await self.in_thread(server.revive)
-        await self.tell_provider("/wallet", {"amount": 100_000})
+        await self.tell_providers("/wallet", {"amount": 100_000})
 
     # -- talking to it -------------------------------------------------------------------------
 
@@ -199,23 +212,28 @@ class House:
             return {}
         return stats if status == 200 else {}
 
-    async def tell_provider(self, path: str, body: Mapping[str, Any]) -> None:
-        """Change how the provider behaves."""
-        async with self.session.post(self._provider_url + path, json=body) as answer:
-            assert answer.status == 200, await answer.text()
+    async def tell_providers(self, path: str, body: Mapping[str, Any]) -> None:
+        """Change how the providers behave."""
+        for name in self._providers:
+            async with self.session.post(self._provider_url(name) + path, json=body) as answer:
+                assert answer.status == 200, await answer.text()
 
-    async def provider_book(self) -> dict[str, Any]:
-        """Return what the provider really did."""
-        return await self._ask_provider("/book")
+    async def provider_books(self) -> dict[str, dict[str, Any]]:
+        """Return what each provider really did, by the name of its lane."""
+        return await self._ask_providers("/book")
 
     async def is_paid_twice(self) -> bool:
-        """Tell whether the provider has paid anything twice, without reading its whole book."""
-        return bool((await self._ask_provider("/totals"))["paid_twice"])
+        """Tell whether a provider has paid anything twice, without reading its whole book."""
+        totals = await self._ask_providers("/totals")
+        return any(told["paid_twice"] for told in totals.values())
 
-    async def _ask_provider(self, path: str) -> dict[str, Any]:
-        async with self.session.get(self._provider_url + path) as answer:
-            found: dict[str, Any] = await answer.json(content_type=None)
-            return found
+    async def _ask_providers(self, path: str) -> dict[str, dict[str, Any]]:
+        found = {}
+        for lane, name in PROVIDERS.items():
+            if name in self._providers:
+                async with self.session.get(self._provider_url(name) + path) as answer:
+                    found[lane] = await answer.json(content_type=None)
+        return found
 
     async def in_thread(self, act: Callable[[], Any]) -> Any:
         """Do something that blocks, on the thread that owns the servers."""
@@ -223,9 +241,8 @@ class House:
 
     # -- how it is wired -----------------------------------------------------------------------
 
-    @property
-    def _provider_url(self) -> str:
-        return f"http://127.0.0.1:{self._provider['PORT']}"
+    def _provider_url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self._providers[name]['PORT']}"
 
     @property
     def _data(self) -> Folder:
@@ -242,12 +259,22 @@ class House:
             "REDIS_URL": self.servers["valkey"].url,
             "LIMITER_REDIS_URL": self.servers["valkey-limits"].url,
             "DATABASE_URL": self.servers["postgres"].url,
-            "LATCOM_URL": self._through("dispatcher-provider", self._provider_url),
+            **self._lanes(),
             "CHAOS_ORDERS": str(self.orders),
             "CHAOS_WAYS": json.dumps(
                 [{} if self._direct else self._ways(side) for side in range(Link.sides)]
             ),
         }
+
+    def _link_names(self) -> list[str]:
+        return [link for link in LINKS if self._two_lanes or not link.endswith(SECOND)]
+
+    def _lanes(self) -> dict[str, str]:
+        ways = {"LATCOM_URL": self._through(f"dispatcher-{FIRST}", self._provider_url(FIRST))}
+        if self._two_lanes:
+            way = self._through(f"dispatcher-{SECOND}", self._provider_url(SECOND))
+            ways |= {f"RELOADLY_{name}URL": f"{way}/reloadly" for name in ("", "AUTH_")}
+        return ways | {"PROVIDERS_OFFERED": ",".join(PROVIDERS if self._two_lanes else ["LATCOM"])}
 
     def _ways(self, side: int) -> dict[str, dict[str, str]]:
         valkey, limits = self.servers["valkey"].url, self.servers["valkey-limits"].url
@@ -281,8 +308,8 @@ class House:
         match link.partition("-")[2]:
             case "gateway":
                 return "127.0.0.1", self.public_port
-            case "provider":
-                return "127.0.0.1", int(self._provider["PORT"])
+            case provider if provider in self._providers:
+                return "127.0.0.1", int(self._providers[provider]["PORT"])
             case "valkey" | "postgres" | "limits" as server:
                 name = "valkey-limits" if server == "limits" else server
                 return "127.0.0.1", urlsplit(self.servers[name].url).port or 0

@@ -35,6 +35,8 @@ ENDLESS: Final = {"dedupes": frozenset({"906", "908"})}
 
 
 KEYLESS_ONE_IN: Final = 20
+AUTO_ONE_IN: Final = 3
+"""So many leave the provider to us; all others name the first."""
 
 
 class Sale(msgspec.Struct, frozen=True):
@@ -44,6 +46,7 @@ class Sale(msgspec.Struct, frozen=True):
     phone: str
     amount: int  # whole pesos
     keyless: bool = False  # nobody knows a repeat of it again: only what did nothing is repeated
+    provider: str = "LATCOM"
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
@@ -68,7 +71,8 @@ def sales(seed: int, count: int, *, provider: str, tricks_times: int = 1) -> Ite
         ending = tricks[trick] if trick < len(tricks) else f"{chance.randrange(900):03}"
         amount = chance.choice((10, 20, 30, 55, 100))
         keyless = number % KEYLESS_ONE_IN == KEYLESS_ONE_IN - 1
-        yield Sale(f"{seed}-{number}", f"5566374{ending}", amount, keyless)
+        provider_asked = "LATCOM" if number % AUTO_ONE_IN else "AUTO"
+        yield Sale(f"{seed}-{number}", f"5566374{ending}", amount, keyless, provider_asked)
 
 
 class Merchant:
@@ -177,7 +181,7 @@ class Merchant:
                 json={
                     "phone": sale.phone,
                     "amount": sale.amount,
-                    "provider": "LATCOM",
+                    "provider": sale.provider,
                     "metadata": {"sale": sale.key},
                 },
                 headers=self._headers | ({} if sale.keyless else {"idempotency-key": sale.key}),

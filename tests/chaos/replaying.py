@@ -4,7 +4,7 @@ from services.ledger.audit import Audit
 from services.ledger.books import Books
 from services.ledger.database import Database
 from services.ledger.entries import read_outcome, read_request
-from tests.chaos.sources import LANE, OUTCOMES, PAGE, entries, open_valkey
+from tests.chaos.sources import LANES, OUTCOMES, PAGE, entries, open_valkey
 from tests.chaos.verifier import Violation
 
 
@@ -21,7 +21,11 @@ async def replay_changes(valkey: str, postgres: str) -> list[Violation]:
             for check in await audit.verify()
             if check.broken
         ]
-        requests = [read_request(entry, _raw(fields)) for entry, fields in entries(client, LANE)]
+        requests = [
+            read_request(entry, _raw(fields))
+            for lane in LANES
+            for entry, fields in entries(client, lane)
+        ]
         outcomes = [
             read_outcome(entry, _raw(fields)) for entry, fields in entries(client, OUTCOMES)
         ]

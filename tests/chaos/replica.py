@@ -3,7 +3,8 @@
 `CHAOS_WAYS` (JSON: side → service → variable → value) tells each service its own way to its
 servers; replicas take the sides in turn. The folder `CHAOS_ORDERS` has orders for single instances:
 `<instance>.clock` says by how many ms its clock is off, `<instance>.crash` is a `CRASH_AT` for its
-next life, and for that one only.
+next life, and for that one only. A dispatcher asks about what it cannot find out for half a minute
+only, where others would for hours.
 """
 
 import json
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 LOOK_S: Final = 0.1
+SOONER: Final = {"INQUIRIES_MAX": 12, "BACKOFF_MS_MAX": 4_000}
 
 
 def main() -> None:
@@ -27,6 +29,10 @@ def main() -> None:
     orders = Path(os.environ["CHAOS_ORDERS"])
     _let_the_clock_jump(orders / f"{instance}.clock")
     _crash_once(orders / f"{instance}.crash")
+    if service == "dispatcher":
+        from services.dispatcher import rules
+
+        vars(rules).update(SOONER)
     module = f"services.{service}"
     sys.argv = [module]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -16,7 +16,7 @@ from tests.chaos.sources import (
     ledger_says,
     merchant_says,
     pending_says,
-    provider_says,
+    providers_say,
     streams_say,
 )
 from tests.chaos.verifier import Violation, verify
@@ -57,7 +57,8 @@ async def _come_to_rest(
 
     async def topups() -> int:
         stats = await house.queue()
-        return merchant.open_sales + sum(int(stats.get(name, 1)) for name in OPEN)
+        closed: int = sum(lane["state"] != "open" for lane in stats.get("lanes", {}).values())
+        return merchant.open_sales + closed + sum(int(stats.get(name, 1)) for name in OPEN)
 
     async def books() -> int:
         pending = await asyncio.to_thread(pending_says, house.servers["valkey"].url)
@@ -98,7 +99,7 @@ async def _hear(
     await asyncio.gather(*map(look, told))
     return Sources(
         merchant=told,
-        provider=provider_says(await house.provider_book()),
+        providers=providers_say(await house.provider_books()),
         ledger=await asyncio.to_thread(ledger_says, house.servers["postgres"].url),
         streams=await asyncio.to_thread(streams_say, house.servers["valkey"].url),
         deadline_ms=round(deadline_s * 1_000),

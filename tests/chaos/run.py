@@ -11,7 +11,7 @@ import msgspec
 
 from tests.chaos import schedule
 from tests.chaos.faults import happen
-from tests.chaos.house import House
+from tests.chaos.house import PROVIDERS, House
 from tests.chaos.merchant import Line, Merchant, Sale, sales
 from tests.chaos.rest import hear_all
 from tests.chaos.schedule import Fault
@@ -25,6 +25,8 @@ CATCH_UP_SHARE: Final = 0.25
 SAY_EACH_S: Final = 10.0
 LOOK_EACH_S: Final = 2.0
 PLAIN_PHONE: Final = "5566374683"
+LANES: Final = tuple(PROVIDERS)
+WHOSE: Final = ("LATCOM", "AUTO")
 
 
 class Happened(msgspec.Struct, frozen=True):
@@ -77,6 +79,7 @@ class Run:
             kinds=settings.provider_kinds,
             latency=settings.latency_ms,
             deadline_s=settings.deadline_s,
+            two_lanes=True,
         ) as house:
             link = house.links["merchant-gateway"]
             merchant = Merchant(
@@ -158,7 +161,8 @@ class Run:
                     break
                 if fault.kind == "wallet_empty":
                     number = len(self._sold)
-                    sale = Sale(f"{self._settings.seed}-wallet-{number}", "5566374907", 10)
+                    name = f"{self._settings.seed}-wallet-{number}"
+                    sale = Sale(name, "5566374907", 10, provider=WHOSE[number % len(WHOSE)])
                     self._sold.append(sale)
                     tasks.create_task(merchant.sell_one(sale))
                 lock = locks.setdefault(fault.target, asyncio.Lock())
@@ -196,7 +200,9 @@ class Rounds:
     async def one_more(self) -> None:
         """Begin the next one, where the last is sold; come back after a second."""
         if self._round is None or self._round.done():
-            sale = Sale(f"{self._name}-{len(self._sold)}", PLAIN_PHONE, 10)
+            number = len(self._sold)
+            lane = LANES[number % len(LANES)]  # so that each has a probe, where it needs one
+            sale = Sale(f"{self._name}-{number}", PLAIN_PHONE, 10, provider=lane)
             self._sold.append(sale)
             self._round = asyncio.create_task(self._merchant.sell_one(sale))
         await asyncio.sleep(1)

@@ -10,8 +10,8 @@ SERVICES: Final = ("gateway", "ratelimiter", "dispatcher", "ledger")
 SERVERS: Final = ("valkey", "valkey-limits", "postgres")
 LINKS: Final = (
     "merchant-gateway", "gateway-ratelimiter", "gateway-ledger", "gateway-valkey",
-    "ratelimiter-limits", "dispatcher-valkey", "dispatcher-provider", "ledger-valkey",
-    "ledger-postgres",
+    "ratelimiter-limits", "dispatcher-valkey", "dispatcher-provider", "dispatcher-second-provider",
+    "ledger-valkey", "ledger-postgres",
 )  # fmt: skip
 
 

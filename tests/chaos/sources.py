@@ -11,6 +11,7 @@ from tests.chaos.merchant import Line, Sale
 
 PREFIX: Final = "topup:{0}:"
 LANE: Final = f"{PREFIX}requests:LATCOM"
+LANES: Final = (LANE, f"{PREFIX}requests:RELOADLY")
 OUTCOMES: Final = f"{PREFIX}outcomes"
 PAGE: Final = 1_000
 Client = Any
@@ -29,7 +30,7 @@ class Told(msgspec.Struct, kw_only=True):
 
 
 class Paid(msgspec.Struct, frozen=True, kw_only=True):
-    """What the provider did under one reference."""
+    """What a provider did under one topup's references."""
 
     asked: int
     paid: int
@@ -45,6 +46,7 @@ class Booked(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     outcomes: list[tuple[int, str, str | None]]
     balance: dict[str, int]
+    provider: str  # who was paid; AUTO: of several, nobody knows which
 
 
 class Streams(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,10 +68,15 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     """All four, and how soon a topup may expire."""
 
     merchant: dict[str, Told]
-    provider: dict[str, Paid]
+    providers: dict[str, dict[str, Paid]]
     ledger: dict[str, Booked]
     streams: Streams
     deadline_ms: int
+
+    def asked(self, topup_id: str) -> dict[str, Paid]:
+        """Return what each provider that was asked for the topup did, by its name."""
+        books = self.providers.items()
+        return {name: book[topup_id] for name, book in books if topup_id in book}
 
 
 def merchant_says(sold: Iterable[Sale], lines: Iterable[Line]) -> dict[str, Told]:
@@ -89,16 +96,19 @@ def merchant_says(sold: Iterable[Sale], lines: Iterable[Line]) -> dict[str, Told
     return told
 
 
-def provider_says(book: Mapping[str, Any]) -> dict[str, Paid]:
-    """Return the book by our reference."""
+def providers_say(books: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Paid]]:
+    """Return each book by our topups."""
     return {
-        reference: Paid(
-            asked=entry["asked"],
-            paid=entry["paid"],
-            refused=entry["refused"],
-            amount_cents=round(float(entry["amount"]) * 100),
-        )
-        for reference, entry in book["references"].items()
+        name: {
+            topup_id: Paid(
+                asked=entry["asked"],
+                paid=entry["paid"],
+                refused=entry["refused"],
+                amount_cents=round(float(entry["amount"]) * 100),
+            )
+            for topup_id, entry in book["references"].items()
+        }
+        for name, book in books.items()
     }
 
 
@@ -124,10 +134,11 @@ def ledger_says(url: str) -> dict[str, Booked]:
                 status=status,
                 outcomes=outcomes.get(topup_id, []),
                 balance={name: net for name, net in balances.get(topup_id, {}).items() if net},
+                provider=provider,
             )
-            for topup_id, key, amount, status in connection.execute(
+            for topup_id, key, amount, status, provider in connection.execute(
                 "SELECT topup_id::text, coalesce(reference, metadata->>'sale'),"
-                " amount_minor, status FROM topups"
+                " amount_minor, status, provider FROM topups"
             )
         }
 
@@ -137,9 +148,10 @@ def streams_say(url: str) -> Streams:
     client = open_valkey(url)
     requested: set[str] = set()
     accepted_ms: dict[str, int] = {}
-    for entry, fields in entries(client, LANE):
-        requested.add(fields["id"])
-        accepted_ms[fields["id"]] = int(fields.get("at") or entry.partition("-")[0])
+    for lane in LANES:
+        for entry, fields in entries(client, lane):
+            requested.add(fields["id"])
+            accepted_ms[fields["id"]] = int(fields.get("at") or entry.partition("-")[0])
     outcomes: dict[str, list[str]] = {}
     settled_ms: dict[str, int] = {}
     for entry, fields in entries(client, OUTCOMES):
@@ -194,7 +206,8 @@ def entries(
 def _pending(client: Client) -> dict[str, int]:
     return {
         f"{stream} {group['name']}": group["pending"] + (group["lag"] or 0)
-        for stream in (LANE, OUTCOMES)
+        for stream in (*LANES, OUTCOMES)
+        if client.exists(stream)
         for group in client.xinfo_groups(stream)
     }
 

@@ -38,7 +38,8 @@ def story(told: Told, whose: str) -> Iterator[str]:
         at = datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec="milliseconds")
         yield f"  {at[11:23]} {who:<14} {what}"
     for topup_id in sorted(ids):
-        yield f"  at last: provider {told.sources.provider.get(topup_id)}"
+        for name, did in told.sources.asked(topup_id).items():
+            yield f"  at last: {name} {did}"
         yield f"  at last: ledger {told.sources.ledger.get(topup_id)}"
         yield f"  at last: record {told.sources.streams.records.get(topup_id)}"
 

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from statistics import median
 from typing import Final
@@ -12,13 +12,16 @@ from rich.table import Table
 
 from tests.chaos.run import Happened, Told
 from tests.chaos.schedule import KILLS, NETWORK
+from tests.chaos.sources import Told as Heard
 from tests.chaos.story import story
 from tests.chaos.verifier import COLUMNS, Violation, losing_sales
 
 SLOTS: Final = 20
 REPLICAS_MAX: Final = 5
+PROVIDER_LINKS: Final = ("dispatcher-provider", "dispatcher-second-provider")
 STORIES_MAX: Final = 3
-ORDER: Final = ("paid twice", *(name for name in COLUMNS if name != "paid twice"))
+WORST: Final = ("paid twice", "went on in doubt")
+ORDER: Final = (*WORST, *(name for name in COLUMNS if name not in WORST))
 """The worst first: a run that ends as soon as something is paid twice has more that is open."""
 CUT_OFF: Final = 5
 """So many sends of an isolated replica may be begun without its knowing, and left unmade."""
@@ -31,6 +34,8 @@ machine on which all is slow has more time, and one topup that lies about while 
 ROUND_MS_MIN: Final = 1_000
 BACKOFF_ROUNDS_MAX: Final = 60
 QUARANTINE_ROUNDS: Final = 80
+ASKING_ROUNDS: Final = 45
+"""The second provider is asked so long, at most, about what it has never heard of."""
 
 
 def print_verdict(told: Told, console: Console) -> bool:
@@ -55,14 +60,15 @@ def _figures(told: Told, violations: Sequence[Violation]) -> Table:
     broken = Counter(violation.column for violation in violations)
     kinds = Counter(one.fault.kind for one in told.happened)
     rows = {
-        "sold by": f"a provider that can do: {told.settings.provider}",
+        "sold by": f"LATCOM, which can do: {told.settings.provider}; AUTO by RELOADLY too",
         "took": f"{told.took_s:.0f} s, {len(told.happened)} faults",
         "process kills": sum(kinds[kind] for kind in KILLS),
         "network faults": sum(kinds[kind] for kind in NETWORK),
         "accepted": sum(bool(heard.ids) for heard in told.sources.merchant.values()),
+        "asked of both": sum(len(told.sources.asked(one)) > 1 for one in told.sources.ledger),
         "succeeded": ended["succeeded"],
         "failed": ended["failed"],
-        "unresolved": f"{ended['unresolved']} (at most {_unresolved_max(told)})",
+        **{whose: f"{_in_doubt(one)} (at most {most})" for whose, one, most in _bounds(told)},
         **{column: broken[column] for column in COLUMNS},
     }
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -71,28 +77,51 @@ def _figures(told: Told, violations: Sequence[Violation]) -> Table:
     return table
 
 
-def _unresolved_max(told: Told) -> int:
-    """Return how many may be left in doubt: lost answers, and what was in flight in the killed."""
-    if told.settings.provider == "dedupes":  # a second no of a provider may hide a first yes
-        return sum(h.sale.phone.endswith("901") for h in told.sources.merchant.values())
-    if told.settings.provider_kinds:
-        return 0
+def _bounds(told: Told) -> Iterator[tuple[str, list[Heard], int]]:
+    """Yield sales, and how many of them may be left in doubt.
+
+    Where the first provider can tell, only those are that the second may have: what that one has
+    never heard of stays a question.
+    """
+    heard = list(told.sources.merchant.values())
+    if not told.settings.provider_kinds:
+        yield "unresolved", heard, _doubtful(told, heard, PROVIDER_LINKS)
+        return
+    # a second no of a provider that dedupes may hide a first yes
+    tricky = ("901",) if told.settings.provider == "dedupes" else ()
+    first = [one for one in heard if not _asks(one)]
+    others = [one for one in heard if _asks(one)]
+    yield "unresolved at LATCOM", first, _ending(first, tricky)
+    most = _ending(others, tricky) + _doubtful(told, others, PROVIDER_LINKS[1:])
+    yield "unresolved of several", others, most if others else 0
+
+
+def _ending(heard: Sequence[Heard], endings: tuple[str, ...]) -> int:
+    return sum(one.sale.phone.endswith(endings) for one in heard)
+
+
+def _doubtful(told: Told, heard: Sequence[Heard], links: Sequence[str]) -> int:
+    """Count answers that get lost, and what was in flight in the killed."""
     dying = sum(
         one.fault.target == "dispatcher" and one.fault.kind in ("kill", "stop")
         for one in told.happened
     )
     dying += REPLICAS_MAX * sum(one.fault.kind in KILLS - {"kill"} for one in told.happened)
-    cut = sum(one.fault.target == "dispatcher-provider" for one in told.happened)
+    cut = sum(one.fault.target in links for one in told.happened)
     isolated = sum(one.fault.kind == "isolate" for one in told.happened)
-    return losing_sales(told.sources) + SLOTS * (dying + REPLICAS_MAX * cut) + CUT_OFF * isolated
+    return losing_sales(heard) + SLOTS * (dying + REPLICAS_MAX * cut) + CUT_OFF * isolated
+
+
+def _in_doubt(heard: Sequence[Heard]) -> int:
+    return sum(one.at_last == "unresolved" for one in heard)
 
 
 def _too_much_is_unresolved(told: Told) -> list[Violation]:
-    unresolved = sum(h.at_last == "unresolved" for h in told.sources.merchant.values())
-    most = _unresolved_max(told)
-    if unresolved <= most:
-        return []
-    return [Violation("told wrong", "unresolved", f"{unresolved} in doubt, at most {most} may be")]
+    return [
+        Violation("told wrong", whose, f"{_in_doubt(heard)} in doubt, at most {most} may be")
+        for whose, heard, most in _bounds(told)
+        if _in_doubt(heard) > most
+    ]
 
 
 def _left_lying(told: Told) -> list[Violation]:
@@ -103,16 +132,23 @@ def _left_lying(told: Told) -> list[Violation]:
     if told.settings.provider == "inquiry":
         most += QUARANTINE_ROUNDS
     ways, found = _ways(told), []
+    asking = {id_ for one in told.sources.merchant.values() if _asks(one) for id_ in one.ids}
     pace = Pace(ways.values())
     for topup_id, (accepted_ms, settled_ms) in ways.items():
         from_ms, to_ms = _quiet(told.happened, accepted_ms, settled_ms)
-        if to_ms - from_ms <= most * ROUND_MS_MIN:
+        may = max(most, OPEN_ROUNDS_MAX + ASKING_ROUNDS) if topup_id in asking else most
+        if to_ms - from_ms <= may * ROUND_MS_MIN:
             continue
         rounds = pace.rounds(from_ms, to_ms)
-        if rounds > most:
+        if rounds > may:
             seen = f"open for {rounds} rounds, {(to_ms - from_ms) / 1_000:.0f} s of quiet"
             found.append(Violation("not at rest", topup_id, seen))
     return found
+
+
+def _asks(heard: Heard) -> bool:
+    """Tell whether the second provider may have it."""
+    return heard.sale.provider != "LATCOM"
 
 
 def _ways(told: Told) -> dict[str, tuple[int, int]]:

@@ -1,7 +1,7 @@
 """Holds the four witnesses against each other: each invariant of docs/protocol.md, as pure code."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
 from typing import Final
@@ -13,6 +13,7 @@ from tests.chaos.sources import Booked, Paid, Sources, Streams, Told
 LOSES_ANSWERS: Final = ("903", "904", "905", "906", "908", "910")
 TAXED_FROM: Final = 30
 TAX: Final = Decimal("1.16")
+TAXED_BY: Final = "LATCOM"
 SETTLED: Final = ("succeeded", "failed", "unresolved")
 BALANCES: Final = {
     "succeeded": {"available": -1, "charged": 1, "cost": -1, "payable": 1},
@@ -31,8 +32,8 @@ class Violation(msgspec.Struct, frozen=True, order=True):
 
 
 COLUMNS: Final = (
-    "lost", "paid twice", "told wrong", "never asked for", "changed its end", "out of balance",
-    "not at rest",
+    "lost", "paid twice", "went on in doubt", "told wrong", "never asked for", "changed its end",
+    "out of balance", "not at rest",
 )  # fmt: skip
 
 
@@ -41,9 +42,9 @@ def verify(sources: Sources) -> list[Violation]:
     return sorted({found for check in CHECKS for found in check(sources)})
 
 
-def losing_sales(sources: Sources) -> int:
+def losing_sales(merchant: Iterable[Told]) -> int:
     """Return for how many sales the provider's own tricks lose the answer."""
-    return sum(told.sale.phone.endswith(LOSES_ANSWERS) for told in sources.merchant.values())
+    return sum(told.sale.phone.endswith(LOSES_ANSWERS) for told in merchant)
 
 
 def _nothing_is_lost(sources: Sources) -> Iterator[Violation]:
@@ -73,9 +74,21 @@ def _one_key_is_one_topup(sources: Sources) -> Iterator[Violation]:
 
 
 def _nothing_is_paid_twice(sources: Sources) -> Iterator[Violation]:
-    for topup_id, paid in sources.provider.items():
-        if paid.paid > 1:
-            yield Violation("paid twice", topup_id, f"paid {paid.paid} times by the provider")
+    for topup_id in _ever_asked(sources):
+        by = {name: did.paid for name, did in sources.asked(topup_id).items() if did.paid}
+        if sum(by.values()) > 1:
+            times = " and ".join(f"{paid} times by {name}" for name, paid in by.items())
+            yield Violation("paid twice", topup_id, f"paid {times}")
+
+
+def _only_a_no_goes_on(sources: Sources) -> Iterator[Violation]:
+    """Of all that were asked for a topup one may have left it open; the others have said no."""
+    for topup_id in _ever_asked(sources):
+        asked = sources.asked(topup_id)
+        unrefused = [name for name, did in asked.items() if did.asked > did.refused]
+        if len(unrefused) > 1:
+            names = " nor ".join(unrefused)
+            yield Violation("went on in doubt", topup_id, f"each time refused by neither {names}")
 
 
 def _nothing_comes_from_nowhere(sources: Sources) -> Iterator[Violation]:
@@ -85,23 +98,33 @@ def _nothing_comes_from_nowhere(sources: Sources) -> Iterator[Violation]:
             yield Violation("never asked for", topup_id, f"booked under {booked.key}")
         elif booked.amount_minor != told.sale.amount * 100:
             yield Violation("told wrong", topup_id, f"booked as {booked.amount_minor} cents")
-    for topup_id, paid in sources.provider.items():
-        if paid.asked and topup_id not in sources.ledger:
+    for topup_id in _ever_asked(sources):
+        if topup_id not in sources.ledger:
             yield Violation("never asked for", topup_id, "the provider was asked, the ledger not")
+
+
+def _only_who_is_named_is_asked(sources: Sources) -> Iterator[Violation]:
+    for told in sources.merchant.values():
+        for topup_id in told.ids:
+            others = sources.asked(topup_id).keys() - {told.sale.provider}
+            if others and told.sale.provider != "AUTO":
+                names = ", ".join(others)
+                yield Violation("never asked for", topup_id, f"{names} was asked: another's sale")
 
 
 def _what_is_told_is_true(sources: Sources) -> Iterator[Violation]:
     for told in sources.merchant.values():
         for topup_id in told.ids:
-            paid = sources.provider.get(topup_id)
+            asked = sources.asked(topup_id)
             booked = sources.ledger.get(topup_id)
-            yield from _is_true(topup_id, told, paid, booked)
+            yield from _is_true(topup_id, told, asked, booked)
 
 
 def _is_true(
-    topup_id: str, told: Told, paid: Paid | None, booked: Booked | None
+    topup_id: str, told: Told, asked: dict[str, Paid], booked: Booked | None
 ) -> Iterator[Violation]:
-    times = paid.paid if paid else 0
+    by = [name for name, did in asked.items() if did.paid]
+    times = sum(did.paid for did in asked.values())
     if told.at_last == "failed" and times:
         yield Violation("told wrong", topup_id, "told failed, and the provider paid it")
     if told.at_last == "succeeded" and not times:
@@ -110,14 +133,19 @@ def _is_true(
         yield Violation("not at rest", topup_id, f"still {told.at_last}")
     if booked is not None and booked.status != told.at_last:
         yield Violation("told wrong", topup_id, f"told {told.at_last}, booked {booked.status}")
-    if paid and times == 1 and paid.amount_cents != _wire_cents(told.sale.amount):
-        yield Violation("told wrong", topup_id, f"paid {paid.amount_cents} cents on the wire")
+    if times != 1:
+        return
+    cents = asked[by[0]].amount_cents
+    if cents != _wire_cents(told.sale.amount, by[0]):
+        yield Violation("told wrong", topup_id, f"paid {cents} cents on the wire")
+    if booked is not None and booked.status == "succeeded" and booked.provider != by[0]:
+        yield Violation("told wrong", topup_id, f"paid by {by[0]}, booked for {booked.provider}")
 
 
 def _a_no_has_a_cause(sources: Sources) -> Iterator[Violation]:
     for topup_id, booked in sources.ledger.items():
-        streams, paid = sources.streams, sources.provider.get(topup_id)
-        if booked.status != "failed" or (paid and paid.refused):
+        streams, asked = sources.streams, sources.asked(topup_id)
+        if booked.status != "failed" or any(did.refused for did in asked.values()):
             continue
         lasted_ms = streams.settled_ms.get(topup_id, 0) - streams.accepted_ms.get(topup_id, 0)
         if lasted_ms < sources.deadline_ms:
@@ -186,7 +214,9 @@ CHECKS: Final[tuple[Callable[[Sources], Iterator[Violation]], ...]] = (
     _nothing_is_lost,
     _one_key_is_one_topup,
     _nothing_is_paid_twice,
+    _only_a_no_goes_on,
     _nothing_comes_from_nowhere,
+    _only_who_is_named_is_asked,
     _what_is_told_is_true,
     _a_no_has_a_cause,
     _an_end_is_an_end,
@@ -196,8 +226,13 @@ CHECKS: Final[tuple[Callable[[Sources], Iterator[Violation]], ...]] = (
 )
 
 
-def _wire_cents(pesos: int) -> int:
+def _ever_asked(sources: Sources) -> list[str]:
+    books = sources.providers.values()
+    return sorted({name for book in books for name, did in book.items() if did.asked})
+
+
+def _wire_cents(pesos: int, provider: str) -> int:
     amount = Decimal(pesos)
-    if pesos >= TAXED_FROM:
+    if pesos >= TAXED_FROM and provider == TAXED_BY:
         amount = (amount / TAX).quantize(Decimal("0.01"), ROUND_HALF_UP)
     return int(amount * 100)

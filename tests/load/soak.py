@@ -29,7 +29,7 @@ from tests.chaos.sources import (
     merchant_says,
     open_valkey,
     pending_says,
-    provider_says,
+    providers_say,
     streams_say,
 )
 from tests.chaos.verifier import Violation, verify
@@ -170,7 +170,7 @@ class Soak:
         streams = await asyncio.to_thread(streams_say, house.servers["valkey"].url)
         return Sources(
             merchant=told,
-            provider=provider_says(await house.provider_book()),
+            providers=providers_say(await house.provider_books()),
             ledger=ledger,
             streams=self._witness.complete(streams),
             deadline_ms=round(float(DEADLINE_S) * 1_000),

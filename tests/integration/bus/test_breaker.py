@@ -76,16 +76,18 @@ async def test_any_answer_begins_the_count_anew(bench: Bench, answer: str) -> No
     assert (await bench.lane()).state == "held"
 
 
-async def test_an_inquiry_that_finds_nothing_is_an_answer(bench: Bench) -> None:
-    """The provider speaks; only about the send nothing is known."""
+@pytest.mark.parametrize("why", ["not_found", "no_proof"])
+async def test_an_inquiry_that_finds_nothing_is_an_answer(bench: Bench, why: str) -> None:
+    """The provider speaks; only about the send nothing is known, and it stays in doubt."""
     bench.kind = "inquiry"
     await bench.start("t1", "a", "n1")
     await bench.park("t1", "n1", "unknown")
     await fail(bench, "t2")
     assert (await bench.lane()).failures == 2
     await bench.again("t1", "a", "n2")
-    await bench.park("t1", "n2", "not_found")
+    await bench.park("t1", "n2", why)
     assert (await bench.lane()).failures == 0
+    assert (await bench.record("t1"))["doubt"] == "n1"
 
 
 async def test_what_was_never_asked_says_nothing(bench: Bench) -> None:

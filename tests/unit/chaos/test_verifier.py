@@ -26,7 +26,10 @@ def all_is_well() -> Sources:
                 at_last="succeeded",
             )
         },
-        provider={ID: Paid(asked=1, paid=1, refused=0, amount_cents=1_000)},
+        providers={
+            "LATCOM": {ID: Paid(asked=1, paid=1, refused=0, amount_cents=1_000)},
+            "RELOADLY": {},
+        },
         ledger={
             ID: Booked(
                 key=KEY,
@@ -34,6 +37,7 @@ def all_is_well() -> Sources:
                 status="succeeded",
                 outcomes=[(1, "succeeded", None)],
                 balance=dict(CHARGED),
+                provider="LATCOM",
             )
         },
         streams=Streams(
@@ -59,7 +63,18 @@ def booked(sources: Sources, **changes: object) -> None:
 
 def paid(sources: Sources, **changes: object) -> None:
     """Change what the provider says."""
-    sources.provider[ID] = msgspec.structs.replace(sources.provider[ID], **changes)
+    book = sources.providers["LATCOM"]
+    book[ID] = msgspec.structs.replace(book[ID], **changes)
+
+
+def moved(sources: Sources, *, paid_too: int = 0, refused: int = 1) -> None:
+    """Let several have it: the first was asked in vain, the second has paid."""
+    sale = msgspec.structs.replace(sources.merchant[KEY].sale, provider="AUTO")
+    told(sources, sale=sale)
+    paid(sources, paid=paid_too, refused=refused)
+    second = Paid(asked=1, paid=1, refused=0, amount_cents=1_000)
+    sources.providers["RELOADLY"][ID] = second
+    booked(sources, provider="RELOADLY")
 
 
 def told(sources: Sources, **changes: object) -> None:
@@ -73,6 +88,13 @@ BROKEN: dict[str, tuple[str, Callable[[Sources], object]]] = {
     "never heard of": ("lost", lambda s: told(s, ids=[])),
     "booked without an outcome": ("lost", lambda s: s.streams.outcomes.clear()),
     "paid twice by the provider": ("paid twice", lambda s: paid(s, paid=2)),
+    "paid by two": ("paid twice", lambda s: moved(s, paid_too=1)),
+    "sent on without a no": ("went on in doubt", lambda s: moved(s, refused=0)),
+    "sent to another than was named": (
+        "never asked for",
+        lambda s: s.providers["RELOADLY"].update({ID: s.providers["LATCOM"].pop(ID)}),
+    ),
+    "booked for another than was paid": ("told wrong", lambda s: booked(s, provider="RELOADLY")),
     "two topups for one key": ("paid twice", lambda s: told(s, ids=[ID, OTHER])),
     "two topups in the books": (
         "paid twice",
@@ -81,7 +103,7 @@ BROKEN: dict[str, tuple[str, Callable[[Sources], object]]] = {
     "booked for nobody": ("never asked for", lambda s: booked(s, key="unknown")),
     "sent for nobody": (
         "never asked for",
-        lambda s: s.provider.update({OTHER: s.provider[ID]}),
+        lambda s: s.providers["LATCOM"].update({OTHER: s.providers["LATCOM"][ID]}),
     ),
     "told failed, and paid": ("told wrong", lambda s: told(s, states=[], at_last="failed")),
     "failed for no reason": (
@@ -123,6 +145,13 @@ BROKEN: dict[str, tuple[str, Callable[[Sources], object]]] = {
 def test_what_is_well_is_found_well() -> None:
     """No violation, or nobody would look at the next one."""
     assert verify(all_is_well()) == []
+
+
+def test_what_went_on_after_a_no_is_well() -> None:
+    """Paid by the second, refused by the first."""
+    sources = all_is_well()
+    moved(sources)
+    assert verify(sources) == []
 
 
 @pytest.mark.parametrize("how", BROKEN)

@@ -138,10 +138,10 @@ def test_without_resend_a_topup_that_never_arrived_is_left_to_people() -> None:
 
 
 def test_a_provider_that_cannot_say_when_it_shows_has_no_negatives() -> None:
-    """Its no is only another question, and after many of those people decide."""
+    """Its no is an answer, but only another question, and after many of those people decide."""
     blind = Facts(name="X", inquiry=True, **TIMEOUTS)
-    assert ends(asked(FINAL, blind, final=True)) == "unknown"
-    assert ends(asked(NOT_FOUND, blind, final=True)) == "unknown"
+    assert ends(asked(FINAL, blind, final=True)) == "no_proof"
+    assert ends(asked(NOT_FOUND, blind, final=True)) == "no_proof"
     assert ends(asked(NOT_FOUND, blind, final=True, attempt=INQUIRIES_MAX)) == "unresolved"
 
 
@@ -150,7 +150,7 @@ def test_a_refusal_of_a_reference_of_its_own_counts_where_absence_does_not() -> 
     assert ends(asked(FINAL, NUMBERED, final=False)) == "not_found"
     assert ends(asked(FINAL, NUMBERED, final=True)) == "failed"
     assert ends(asked(RETRY, NUMBERED, final=True)) == "not_found"
-    assert ends(asked(NOT_FOUND, NUMBERED, final=True)) == "unknown"
+    assert ends(asked(NOT_FOUND, NUMBERED, final=True)) == "no_proof"
 
 
 def test_a_reference_names_its_attempt_where_the_provider_has_room_for_it() -> None:
