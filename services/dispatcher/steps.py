@@ -16,6 +16,8 @@ log = structlog.get_logger()
 
 AGAIN_FIRST_S: Final = 0.05
 AGAIN_S_MAX: Final = 1.0
+GATHER_S: Final = 0.005
+"""How long an end waits for others: who waits for it has waited for a provider."""
 
 ItemT = TypeVar("ItemT")
 ReplyT = TypeVar("ReplyT")
@@ -57,7 +59,7 @@ class Steps:
 
         self._replicated = topups.replicas > 0
         self._begin = Batcher(begin)
-        self._finish = Batcher(finish)
+        self._finish = Batcher(finish, gather_s=GATHER_S)
         self._park = Batcher(park)
         self._restore = Batcher(restore)
         self._hand_on = Batcher(hand_on)

@@ -27,7 +27,8 @@ from shared.runtime.redis import Client
 log = structlog.get_logger()
 
 READ_BLOCK_MS: Final = 1_000
-GATHER_S: Final = 0.03
+GATHER_S: Final = 0.25
+"""A tenth of what a row may lag behind; who asks for one topup is told by its record."""
 AGAIN_S: Final = 0.5
 RETRY_S: Final = 0.1
 RETRY_S_MAX: Final = 2.0

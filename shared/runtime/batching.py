@@ -16,7 +16,8 @@ class Batcher(Generic[ItemT, ReplyT]):
     """Shares round trips between callers; alone, a caller waits for nobody.
 
     `run` gets at most `size_max` items and gives one reply for each, in order; when it raises, each
-    caller of that batch gets the error. More than `waiting_max` callers are refused at once.
+    caller of that batch gets the error. More than `waiting_max` callers are refused at once. With
+    `gather_s`, for what nobody waits for, a batch that is not full waits so long for company.
     """
 
     def __init__(
@@ -25,10 +26,12 @@ class Batcher(Generic[ItemT, ReplyT]):
         *,
         size_max: int = BATCH_MAX,
         waiting_max: int = WAITING_MAX,
+        gather_s: float = 0.0,
     ) -> None:
         self._run = run
         self._size_max = size_max
         self._waiting_max = waiting_max
+        self._gather_s = gather_s
         self._waiting: deque[tuple[ItemT, asyncio.Future[ReplyT]]] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -49,6 +52,8 @@ class Batcher(Generic[ItemT, ReplyT]):
     async def _drain(self) -> None:
         try:
             while self._waiting:
+                if self._gather_s and len(self._waiting) < self._size_max:
+                    await asyncio.sleep(self._gather_s)
                 size = min(len(self._waiting), self._size_max)
                 batch = [self._waiting.popleft() for _ in range(size)]
                 await self._send([pair for pair in batch if not pair[1].done()])

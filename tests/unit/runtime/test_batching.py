@@ -1,0 +1,61 @@
+"""Who shares a round trip with whom, and who waits for it."""
+
+import asyncio
+from collections.abc import Sequence
+
+from shared.runtime.batching import Batcher
+
+
+class Trips:
+    """A round trip that notes what went together, and comes back when it is let."""
+
+    def __init__(self) -> None:
+        self.taken: list[list[int]] = []
+        self.left = asyncio.Event()
+        self.back = asyncio.Event()
+
+    async def run(self, items: Sequence[int]) -> Sequence[int]:
+        self.taken.append(list(items))
+        self.left.set()
+        await self.back.wait()
+        return items
+
+
+def test_what_arrives_during_a_round_trip_goes_together_in_the_next() -> None:
+    async def story() -> list[list[int]]:
+        trips = Trips()
+        batcher = Batcher(trips.run)
+        first = asyncio.create_task(batcher(1))
+        await trips.left.wait()
+        others = [asyncio.create_task(batcher(each)) for each in (2, 3)]
+        await asyncio.sleep(0)
+        trips.back.set()
+        assert await asyncio.gather(first, *others) == [1, 2, 3]
+        return trips.taken
+
+    assert asyncio.run(story()) == [[1], [2, 3]]
+
+
+def test_what_gathers_goes_with_who_comes_a_little_later() -> None:
+    async def story() -> list[list[int]]:
+        trips = Trips()
+        trips.back.set()
+        batcher = Batcher(trips.run, gather_s=0.2)
+        first = asyncio.create_task(batcher(1))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert list(await asyncio.gather(first, batcher(2))) == [1, 2]
+        return trips.taken
+
+    assert asyncio.run(story()) == [[1, 2]]
+
+
+def test_a_full_batch_waits_for_nobody() -> None:
+    async def story() -> list[list[int]]:
+        trips = Trips()
+        trips.back.set()
+        batcher = Batcher(trips.run, size_max=2, gather_s=3_600)
+        await asyncio.gather(batcher(1), batcher(2))
+        return trips.taken
+
+    assert asyncio.run(story()) == [[1, 2]]
