@@ -1,8 +1,8 @@
 """What a settled topup takes in Valkey, and how long its steps take: `make bench-memory`.
 
 Settles topups through the functions, with an idempotency key of 20 characters and the sandbox's
-usual answer as evidence, books nothing but acknowledges as the ledger does, and divides what
-`used_memory` has grown by their number.
+usual answer as evidence, once with a provider named and once with AUTO; books nothing but
+acknowledges as the ledger does, and divides what `used_memory` has grown by their number.
 """
 
 import argparse
@@ -21,7 +21,8 @@ from services.dispatcher.providers.masking import mask
 from shared.bus.messages import Acceptance, Outcome, Terms, Work
 from shared.bus.reader import GroupReader
 from shared.bus.topups import Topups
-from shared.contracts.events import Evidence, TopupRequested, encode
+from shared.contracts.catalogue import OFFERS
+from shared.contracts.events import AUTO, Evidence, TopupRequested, encode
 from shared.contracts.ids import fingerprint, owner_of
 from shared.contracts.packing import pack
 from shared.contracts.states import State
@@ -33,6 +34,7 @@ LANE = "LATCOM"
 CUSTOMER = "ENVIADESPENSA_001"
 PRODUCT = "TFE_MXN_20_TO_2000"
 PHONE = "+525500000001"
+THREE = {name: offer.products[0].id for name, offer in OFFERS.items()}
 BATCH = 64
 OWNER = owner_of("dispatcher-1", secrets.token_hex(8))
 TERMS = Terms(
@@ -62,8 +64,9 @@ class Settled(msgspec.Struct, kw_only=True):
 class Sales:
     """Takes topups through their lives, a batch at a time."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, route: dict[str, str] | None) -> None:
         self._client = client
+        self._route = route
         self._topups = Topups(client, partitions=1, window_ms=7 * 86_400_000)
         self.keys = self._topups.keys[0]
         self._streams = [self.keys.requests(LANE), self.keys.outcomes]
@@ -85,7 +88,13 @@ class Sales:
         self.spent_s["accept"] += time.perf_counter() - started
         entries = await self._lane.read(self._streams[:1], count_max=BATCH, block_ms=None)
         works = [
-            Work(id=order.id, entry=entry.id, key_hash=order.key_hash, nonce=new_nonce())
+            Work(
+                id=order.id,
+                entry=entry.id,
+                key_hash=order.key_hash,
+                nonce=new_nonce(),
+                route=order.route,
+            )
             for order, entry in zip(orders, entries, strict=True)
         ]
         started = time.perf_counter()
@@ -107,8 +116,9 @@ class Sales:
             country="MX",
             amount_minor=1_000,
             currency="MXN",
-            provider=LANE,
-            product=PRODUCT,
+            provider=AUTO if self._route else LANE,
+            product="" if self._route else PRODUCT,
+            route=self._route,
             reference=f"order-{self._accepted:014}",
         )
         return Acceptance(
@@ -122,6 +132,7 @@ class Sales:
             ),
             key_hash=request.key_hash,
             body=encode(request),
+            route=tuple(self._route or ()),
         )
 
 
@@ -142,12 +153,15 @@ def paid(work: Work) -> Outcome:
     )
 
 
-async def measure(url: str, *, topups: int) -> Settled:
-    """Settle so many topups on an empty server; return what each took."""
+async def measure(url: str, *, topups: int, route: dict[str, str] | None = None) -> Settled:
+    """Settle so many topups on an empty server; return what each took.
+
+    `route`: who may have them, the first of which has; None: it is named.
+    """
     await asyncio.to_thread(vouch_for, url)
     client = connect(url)
     try:
-        sales, batches = Sales(client), topups // BATCH
+        sales, batches = Sales(client, route), topups // BATCH
         await sales.settle(4)
         before = (await client.info("memory"))["used_memory"]
         sales.spent_s = dict.fromkeys(sales.spent_s, 0.0)
@@ -175,9 +189,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--topups", type=int, default=20_000)
     topups = parser.parse_args().topups
-    with tempfile.TemporaryDirectory() as folder, valkey_server(Path(folder)) as url:
-        took = asyncio.run(measure(url, topups=topups))
-    print(f"{topups:,} settled topups: {took.grown:,.0f} bytes each of used_memory")
+    for named, route in (("with a provider named", None), ("with AUTO, of three", THREE)):
+        with tempfile.TemporaryDirectory() as folder, valkey_server(Path(folder)) as url:
+            _print(named, topups, asyncio.run(measure(url, topups=topups, route=route)))
+
+
+def _print(named: str, topups: int, took: Settled) -> None:
+    print(f"{topups:,} settled topups {named}: {took.grown:,.0f} bytes each of used_memory")
     print(f"  bytes: record {took.record}, key {took.key}, ", end="")
     print(f"lane {took.lane:.0f}, outcomes {took.outcomes:.0f}")
     print(f"  µs: accept {took.accept_us:.0f}, begin {took.begin_us:.0f}, ", end="")

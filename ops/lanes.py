@@ -143,6 +143,7 @@ def _row(lane: dict[str, Any]) -> dict[str, str]:
     return {
         "lane": lane["provider"],
         **{name: lane[name] or "-" for name in shown},
+        "served": "yes" if lane["served"] else "no",
         "waiting": str(lane["waiting"]),
         "active": str(lane["active"]),
         "delayed": str(lane["delayed"]),

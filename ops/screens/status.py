@@ -84,6 +84,8 @@ def _lanes(figures: Figures) -> Iterator[str]:
             f"{cut(provider, 9):<10}{lane.state:<8}{lane.waiting:>9}{lane.active:>8}"
             f"{lane.delayed:>9}{oldest:>13}{since:>13}{until:>10}"
         )
+        if not lane.served:
+            yield f"{'':<10}no dispatcher has its provider's access: it is not set up, or none runs"
         if lane.reason:
             yield f"{'':<10}{lane.state} because: {plain(lane.reason)}"
 

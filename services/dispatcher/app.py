@@ -169,6 +169,7 @@ class Dispatcher:
         return {
             "active": sum(slots.taken() for slots in self._slots.values()),
             "concurrency": self._settings.queue_concurrency,
+            "lanes": list(self._providers),
         }
 
 

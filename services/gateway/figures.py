@@ -5,7 +5,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from services.gateway.peers import Ledger
-from services.gateway.replies import Money, Success
+from services.gateway.replies import Money, Served, Success
 from shared.bus.queue import read_queue
 from shared.bus.topups import Topups
 from shared.contracts.limits import SILENT_MS
@@ -21,6 +21,7 @@ class LaneShown(msgspec.Struct, frozen=True, kw_only=True):
     """One provider's lane."""
 
     state: Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["open", "held", "probing"]})]
+    served: Served
     reason: str | None
     waiting: int
     active: int

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 import msgspec
 
 from services.gateway.calls import Answer, Call, Field
-from services.gateway.replies import Instant, Success
+from services.gateway.replies import Instant, Served, Success
 from services.gateway.topup_calls import KEY_REFUSALS
 from shared.contracts.acts import REASON_CHARACTERS_MAX
 from shared.contracts.catalogue import OFFERS
@@ -27,6 +27,7 @@ class LaneShown(msgspec.Struct, frozen=True, kw_only=True):
 
     provider: str
     state: Annotated[str, msgspec.Meta(extra_json_schema={"enum": _STATES})]
+    served: Served
     reason: str | None
     by: Annotated[
         str | None,

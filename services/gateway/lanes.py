@@ -66,6 +66,7 @@ class LaneRoutes:
                 LaneShown(
                     provider=provider,
                     **_told(state),
+                    served=figures.served,
                     failures=state.failures,
                     waiting=figures.waiting,
                     active=figures.active,

@@ -14,6 +14,13 @@ from shared.contracts.states import FINAL, MERCHANT_STATUS, SETTLED, Reason, Sta
 _encoder: Final = msgspec.json.Encoder()
 
 
+Served = Annotated[
+    bool,
+    msgspec.Meta(
+        description="A dispatcher that lives has the provider's access. If not, the provider is "
+        "not set up, or no dispatcher runs: whatever the state, nothing on the lane can be sold."
+    ),
+]
 Success = Annotated[bool, msgspec.Meta(extra_json_schema={"const": True})]
 Money = dict[str, str]
 """Amounts as decimal text, by currency."""

@@ -26,6 +26,7 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at_ms: int
     active: int = 0
     concurrency: int = 0
+    lanes: list[str] = []  # of a dispatcher: those whose providers' access it has
     database: dict[str, Any] | None = None
 
 

@@ -6,6 +6,7 @@ from shared.bus.beats import heard
 from shared.bus.records import LaneState
 from shared.bus.topups import Topups
 from shared.contracts.catalogue import OFFERS
+from shared.contracts.limits import SILENT_MS
 from shared.contracts.states import State
 from shared.contracts.streams import DISPATCHER_GROUP
 from shared.runtime.redis import Client
@@ -40,9 +41,13 @@ class Counts(msgspec.Struct, kw_only=True):
 
 
 class LaneFigures(msgspec.Struct, kw_only=True):
-    """One provider's lane, over all partitions; times are milliseconds since the epoch."""
+    """One provider's lane, over all partitions; times are milliseconds since the epoch.
+
+    `served`: a dispatcher that lives has the provider's access; else nothing on it can be sold.
+    """
 
     state: str = "open"
+    served: bool = False
     reason: str | None = None
     since_ms: int | None = None
     until_ms: int | None = None
@@ -85,6 +90,10 @@ async def read_queue(client: Client, topups: Topups, *, now_ms: int) -> Queue:
                 stream = topups.keys[partition].requests(provider)
                 age = await _oldest_seconds(client, stream, server_ms)
                 lane.oldest_waiting_seconds = max(lane.oldest_waiting_seconds, age)
+    beats = await heard(client, now_ms=now_ms)
+    for beat in beats:
+        for provider in lanes.keys() & set(beat.lanes):
+            lanes[provider].served |= now_ms - beat.at_ms <= SILENT_MS
     replicas = [
         Replica(
             service=beat.service,
@@ -93,7 +102,7 @@ async def read_queue(client: Client, topups: Topups, *, now_ms: int) -> Queue:
             concurrency=beat.concurrency,
             silent_ms=max(now_ms - beat.at_ms, 0),
         )
-        for beat in await heard(client, now_ms=now_ms)
+        for beat in beats
     ]
     return Queue(counts=counts, lanes=lanes, replicas=replicas)
 

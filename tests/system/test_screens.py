@@ -117,6 +117,7 @@ async def test_status_shows_where_topups_and_money_are(stack: Stack) -> None:
         "completed": 2, "failed": 1, "unresolved": 1, "total": 4,
     }  # fmt: skip
     assert now["lanes"]["LATCOM"]["state"] == "open"
+    assert now["lanes"]["LATCOM"]["served"] is True
     for figure in ("today", "revenue"):
         assert now[figure]["transactions"] - before[figure]["transactions"] == 2
     assert now["unresolved"]["volume"] == {"MXN": f"{10 * now['unresolved']['transactions']}.00"}

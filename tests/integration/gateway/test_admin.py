@@ -36,6 +36,7 @@ async def test_queue_stats_of_an_idle_house(home: House) -> None:
         "lanes": {
             provider: {
                 "state": "open",
+                "served": False,
                 "reason": None,
                 "waiting": 0,
                 "active": 0,
@@ -49,6 +50,21 @@ async def test_queue_stats_of_an_idle_house(home: House) -> None:
             for name in ("gateway-1", "gateway-2")
         ],
     }
+
+
+async def test_a_lane_whose_provider_nobody_has_set_up_says_so(
+    home: House, gateway: str, redis: Client
+) -> None:
+    """Open as it may be: only a dispatcher that has spoken of late, and of it, can sell there."""
+    now_ms = SystemClock().now_ms()
+    for name, at_ms, lane in (("alive", now_ms, "LATCOM"), ("silent", now_ms - 9_000, "DTONE")):
+        beat = Beat(id=name, service="dispatcher", owner=name, at_ms=at_ms, lanes=[lane, "GONE"])
+        await redis.hset(PartitionKeys(0).instances, name, msgspec.json.encode(beat))
+    stats = (await home.admin(gateway, "queue-stats")).json["lanes"]
+    shown = (await home.admin(gateway, "lanes")).json["lanes"]
+    served = {"LATCOM": True, "RELOADLY": False, "DTONE": False}
+    assert {name: lane["served"] for name, lane in stats.items()} == served
+    assert {lane["provider"]: lane["served"] for lane in shown} == served
 
 
 async def test_what_nobody_has_read_grows_old(home: House, gateway: str, redis: Client) -> None:
