@@ -9,6 +9,7 @@ from cyclopts import App
 from ops.confirm import confirmed
 from ops.errors import CommandFailed
 from ops.flags import AsJson, DryRun, Yes
+from ops.proposing import Propose, check_all_proposed, check_options, propose_resolves
 from ops.statement import (
     DayOption,
     File,
@@ -16,6 +17,8 @@ from ops.statement import (
     Provider,
     Reports,
     Wanted,
+    print_reconciliation,
+    print_reconciliation_json,
     reconcile_statement,
 )
 
@@ -33,7 +36,7 @@ _INTERRUPTED: Final = 130
 
 
 @reconcile.default
-def statement(
+def statement(  # noqa: PLR0913 - one an option of the command
     *,
     provider: Provider,
     file: File,
@@ -41,10 +44,21 @@ def statement(
     layout: LayoutOption = None,
     report: Reports = (),
     as_json: AsJson = False,
+    propose: Propose = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
 ) -> None:
-    """Compare a provider's statement of a day with the books; it changes nothing."""
-    wanted = Wanted(provider, file, day, layout)
-    reconcile_statement(wanted, report, as_json=as_json)
+    """Compare a provider's statement of a day with the books; only --propose tells anybody."""
+    check_options(propose=propose, yes=yes, dry_run=dry_run)
+    result = reconcile_statement(Wanted(provider, file, day, layout), report)
+    if not as_json:
+        print_reconciliation(result, report)
+    found = None
+    if propose:
+        found = propose_resolves(result, yes=yes, dry_run=dry_run, quiet=as_json)
+    if as_json:
+        print_reconciliation_json(result, found)
+    check_all_proposed(found or [])
 
 
 @reconcile.command

@@ -15,6 +15,7 @@ from ops.errors import CommandFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ops.proposing import Proposing
     from services.ledger.statements.comparison import Comparison, Reconciliation
     from services.ledger.statements.layout import Layout
 
@@ -52,8 +53,8 @@ class Wanted:
         self.day = Day(_date(day), self.layout.timezone or _timezone())
 
 
-def reconcile_statement(wanted: Wanted, reports: tuple[Path, ...], *, as_json: bool) -> None:
-    """Compare, write the reports, and print what came of it.
+def reconcile_statement(wanted: Wanted, reports: tuple[Path, ...]) -> "Reconciliation":
+    """Compare, write the reports, and return what came of it.
 
     Raises:
         CommandFailed: nothing was compared, and no report was made.
@@ -68,7 +69,7 @@ def reconcile_statement(wanted: Wanted, reports: tuple[Path, ...], *, as_json: b
         ) from None
     for report in reports:
         _write(result, report)
-    _print(result, reports, as_json=as_json)
+    return result
 
 
 async def _compare(wanted: Wanted) -> "Reconciliation":
@@ -170,22 +171,32 @@ def _form(file: Path) -> "Callable[[Reconciliation], Iterator[bytes]]":
     return {".csv": as_csv, ".json": as_json, ".html": as_html}[file.suffix]
 
 
-def _print(result: "Reconciliation", reports: tuple[Path, ...], *, as_json: bool) -> None:
+def print_reconciliation_json(
+    result: "Reconciliation", proposing: "list[Proposing] | None"
+) -> None:
+    """Print it for programs, with what became of each proposal where any was asked for."""
     import msgspec
 
-    from ops.screens.listing import print_json, print_table
+    from ops.screens.listing import print_json
+    from services.ledger.statements.reports import summary
+
+    told = msgspec.to_builtins(summary(result), str_keys=True)
+    print_json(told if proposing is None else told | {"proposing": proposing})
+
+
+def print_reconciliation(result: "Reconciliation", reports: tuple[Path, ...]) -> None:
+    """Print it for people."""
+    import msgspec
+
+    from ops.screens.listing import print_table
     from services.ledger.statements.reports import is_clean, summary
 
-    told = summary(result)
-    if as_json:
-        print_json(told)
-        return
     left = result.left
     print(
         f"{result.provider}, {result.day.date} in {result.day.timezone}: {left.read:,} rows read, "
         f"{left.other_days:,} of other days, {left.not_paid:,} not paid there\n"
     )
-    sums = [msgspec.to_builtins(each, str_keys=True) for each in told.totals]
+    sums = [msgspec.to_builtins(each, str_keys=True) for each in summary(result).totals]
     print_table(
         [{name.replace("_", " "): str(value) for name, value in each.items()} for each in sums],
         empty="nothing was sold on that day, neither here nor there",

@@ -63,7 +63,7 @@ def show(topup: TopupId, /, *, as_json: AsJson = False) -> None:
         return
     print_facts(_row(found["topup"]))
     for one in found["proposals"]:
-        print(f"{one['made_at']}  {_told(one)}: {one['evidence']}")
+        print(f"{one['made_at']}  {told_of(one)}: {one['evidence']}")
         if one["file"] is not None:
             print(f"{'':24}  with {one['file']['name']}, SHA-256 {one['file']['sha256']}")
 
@@ -148,6 +148,15 @@ def withdraw(
         _tell(done, "withdrawn; the topup stays unresolved", as_json=as_json)
 
 
+def told_of(one: dict[str, Any]) -> str:
+    """Say who proposed what, and who ended it."""
+    said = f"proposed as {one['to']} by {one['maker']}"
+    if one["checker"] is None:
+        return said
+    why = "" if one["ended_why"] is None else f" ({one['ended_why']})"
+    return f"{said}, {one['state']} by {one['checker']} at {one['ended_at']}{why}"
+
+
 def _evidence(text: str) -> dict[str, Any]:
     if not text.startswith("@"):
         if not text.strip() or len(text) > EVIDENCE_CHARACTERS_MAX:
@@ -196,19 +205,12 @@ def _proposal(topup: str) -> dict[str, Any]:
     found = _look(topup)
     proposal = found["topup"]["proposal"]
     if proposal is None:
-        ended = [_told(one) for one in found["proposals"][:1]]
+        ended = [told_of(one) for one in found["proposals"][:1]]
         raise CommandFailed(
             f"nothing is proposed of {topup}, which is {found['topup']['status']}"
             f"{''.join(f', {one}' for one in ended)}; nothing was changed"
         )
     return dict(proposal)
-
-
-def _told(one: dict[str, Any]) -> str:
-    said = f"proposed as {one['to']} by {one['maker']}"
-    if one["checker"] is None:
-        return said
-    return f"{said}, {one['state']} by {one['checker']} at {one['ended_at']}"
 
 
 def _tell(done: dict[str, Any], line: str, *, as_json: bool) -> None:
@@ -229,5 +231,5 @@ def _row(topup: dict[str, Any]) -> dict[str, str]:
         "customer": topup["customer_id"],
         "phone": topup["phone"],
         "reason": topup["reason"] or "-",
-        "proposal": "-" if proposal is None else _told(proposal),
+        "proposal": "-" if proposal is None else told_of(proposal),
     }

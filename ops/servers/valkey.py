@@ -20,6 +20,7 @@ requirepass {password}
 dir "{folder}"
 daemonize no
 save ""
+latency-tracking no
 proc-title-template "valkey-server {{listen-addr}}"
 """
 

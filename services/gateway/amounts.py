@@ -20,6 +20,8 @@ def amount_text(raw: msgspec.Raw) -> str:
         InvalidAmount: a number that no amount can be.
     """
     token = bytes(raw).strip()
+    if token.isdigit() and len(token) <= DIGITS_MAX and not token.startswith(b"0"):
+        return token.decode()  # as most are; the long way would find the same
     if len(token) > CHARACTERS_MAX:
         raise InvalidAmount(f"amount has more than {CHARACTERS_MAX} characters")
     if token.startswith(b'"'):

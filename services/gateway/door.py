@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from functools import cache
 from typing import Final
 
 import structlog
+from prometheus_client import Counter
 from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
@@ -169,4 +171,9 @@ def _counting(send: Send) -> Send:
 
 
 def _count(route: str, status: int, code: str) -> None:
-    metrics.REQUESTS.labels(route, str(status), code).inc()
+    _counter(route, str(status), code).inc()
+
+
+@cache
+def _counter(*labels: str) -> Counter:
+    return metrics.REQUESTS.labels(*labels)

@@ -45,7 +45,7 @@ class ListRoutes:
         key = admit(self._keyring, asked, scope=READ)
         query = read_page(asked.query, customer_id=key.customer_id)
         try:
-            with self._room.place():
+            with self._room:
                 page = await self._ledger.topups(query)
         except PeerSilent as error:
             raise _not_now() from error

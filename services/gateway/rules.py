@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from services.gateway.bodies import KEY_CHARACTERS_MAX, METADATA_DEPTH_MAX, TopupBody
+from services.gateway.bodies import KEY_CHARACTERS_MAX, KEY_PATTERN, METADATA_DEPTH_MAX, TopupBody
 from services.gateway.fits import Fit, fit, fits, shown
 from services.gateway.refusals import InvalidJson
 from shared.contracts.catalogue import OFFERS, offer_of
@@ -16,6 +16,7 @@ from shared.contracts.events import AUTO, METADATA_BYTES_MAX, TopupRequested
 from shared.contracts.ids import fingerprint
 
 EXAMPLE: Final = '{"phone": "5566374683", "amount": 10, "provider": "LATCOM"}'
+_KEY: Final = re.compile(KEY_PATTERN)
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _ESCAPED: Final = re.compile(r'\\(["\\])')
 
@@ -120,7 +121,7 @@ def idempotency_key(header: str | None, reference: str | None) -> str | None:
     """
     named = None if header is None else _unquoted(header)
     for name, key in (("Idempotency-Key", named), ("reference", reference)):
-        if key is not None and not _is_key(key):
+        if key is not None and _KEY.fullmatch(key) is None:
             raise InvalidRequest(
                 f"{name} must be 1 to {KEY_CHARACTERS_MAX} visible ASCII characters "
                 'without spaces; for example "order-4711"'
@@ -130,11 +131,6 @@ def idempotency_key(header: str | None, reference: str | None) -> str | None:
             "Idempotency-Key and reference differ; send one of them, or the same in both"
         )
     return reference if named is None else named
-
-
-def _is_key(key: str) -> bool:
-    inside = 1 <= len(key) <= KEY_CHARACTERS_MAX
-    return inside and all("!" <= character <= "~" for character in key)
 
 
 def _unquoted(header: str) -> str:

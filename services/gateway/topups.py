@@ -92,7 +92,7 @@ class TopupRoutes:
         started = self._clock.monotonic()
         key = admit(self._keyring, asked, scope=WRITE)
         body = await json_body(asked.headers, asked.receive)  # a slow client has no place yet
-        with self._room.place():
+        with self._room:
             shown, headers = await self._accept(asked, key, body, started)
         wait_s = preferred_wait_s(asked.headers.get("prefer"))
         if wait_s is not None:
@@ -103,7 +103,7 @@ class TopupRoutes:
     async def show(self, asked: Asked) -> Reply:
         """Answer a topup as it is now."""
         key = admit(self._keyring, asked, scope=READ)
-        with self._room.place():
+        with self._room:
             reply = await self._find(key.customer_id, asked.topup_id)
         if reply is None:
             raise NotFound("No topup of this customer has this id")

@@ -47,7 +47,7 @@ from shared.contracts.proposals import (
     UnresolvedQuery,
     Withdrawing,
 )
-from shared.contracts.states import State
+from shared.contracts.states import Reason, State
 from shared.contracts.streams import partition_of
 from shared.runtime.moments import instant_ms
 
@@ -138,8 +138,10 @@ class UnresolvedRoutes:
             case "lost" | "newer":
                 raise Conflict(_unread(row.topup_id))
             case _:
-                row = await self._row(request)
-                raise Conflict(_already(row.topup_id, word, _newest(row)))
+                row = await self._row(request)  # what the books know by now
+                by_people = (await self._record(row)).reason == Reason.RESOLVED
+                stands = word if by_people else f"{word} by itself, by a late answer"
+                raise Conflict(_already(row.topup_id, stands, _newest(row)))
 
     async def _withdraw(self, request: Request) -> Response:
         who = self._admit(request)

@@ -86,9 +86,13 @@ class ProposalShown(msgspec.Struct, frozen=True, kw_only=True):
     asked_at: Instant | None
     maker: str
     made_at: Instant
-    state: Literal["proposed", "confirmed", "withdrawn"]
+    state: Annotated[
+        Literal["proposed", "confirmed", "withdrawn", "overtaken"],
+        msgspec.Meta(description="overtaken: the topup ended by itself; `checker` is the ledger."),
+    ]
     checker: str | None
     ended_at: Instant | None
+    ended_why: str | None
 
 
 class UnresolvedShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,7 +215,7 @@ CONFIRM: Final = Call(
     tag="Admin",
     about="Settle it as proposed",
     detail="By another person than proposed it, unless `RESOLVE_ALONE` is on (403). Too soon after "
-    "the send, or by now settled, is 409 and tells why.",
+    "the send, or by now settled, by people or by a late answer, is 409 and tells why.",
     key="admin",
     places=(TOPUP_ID,),
     body=Confirm,

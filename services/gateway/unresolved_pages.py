@@ -96,6 +96,7 @@ def proposal_shown(one: Proposal) -> ProposalShown:
             "state": one.state,
             "checker": one.checker,
             "ended_at": _at(one.ended_at_ms),
+            "ended_why": one.ended_why,
         },
         ProposalShown,
     )
@@ -106,7 +107,8 @@ def told(one: Proposal) -> str:
     said = f"proposed as {one.settle_as} by {one.maker} at {timestamp(one.made_at_ms)}"
     if one.ended_at_ms is None:
         return said
-    return f"{said}, {one.state} by {one.checker} at {timestamp(one.ended_at_ms)}"
+    why = "" if one.ended_why is None else f" ({one.ended_why})"
+    return f"{said}, {one.state} by {one.checker} at {timestamp(one.ended_at_ms)}{why}"
 
 
 def _at(at_ms: int | None) -> str | None:

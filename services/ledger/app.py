@@ -17,6 +17,7 @@ from services.ledger.http import query_app
 from services.ledger.keys import Keys
 from services.ledger.lists import Lists
 from services.ledger.migrations import applied, missing, shipped
+from services.ledger.overtaken import Overtaken
 from services.ledger.proposals import Proposals
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import Past
@@ -136,6 +137,7 @@ class Ledger:
             client=self._client,
             books=Books(self._database),
             chain=Chain(self._database),
+            overtaken=Overtaken(self._database),
             clock=clock,
             draining=self._draining,
             crash=crash,

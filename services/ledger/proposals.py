@@ -100,7 +100,7 @@ class Proposals:
         """End a proposal that is open."""
         async with self._database.connection() as connection, connection.transaction():
             status = await _status(connection, given.topup_id)
-            ended = await _ask(connection, "withdraw", id=given.id, who=given.who)
+            ended = await _ask(connection, "withdraw", id=given.id, who=given.who, why=given.why)
             outcome = await _outcome(connection, given.topup_id, status, done=bool(ended))
             if ended:
                 by = act_by(given.who, why=given.why)

@@ -45,19 +45,30 @@ SELECT id::text, topup_id::text, settle_as, evidence, file_name, file_sha256,
        CASE WHEN %(with_files)s::boolean THEN file END AS file,
        (extract(epoch FROM asked_at) * 1000)::bigint AS asked_at_ms, maker,
        (extract(epoch FROM made_at) * 1000)::bigint AS made_at_ms, state, checker,
-       (extract(epoch FROM ended_at) * 1000)::bigint AS ended_at_ms
+       (extract(epoch FROM ended_at) * 1000)::bigint AS ended_at_ms, ended_why
 FROM proposals
 WHERE topup_id = ANY(%(topup_id)s::uuid[])
 ORDER BY made_at DESC, id DESC;
 
 -- withdraw: from now on.
-UPDATE proposals SET state = 'withdrawn', checker = %(who)s, ended_at = now()
+UPDATE proposals
+SET state = 'withdrawn', checker = %(who)s, ended_at = now(), ended_why = %(why)s
 WHERE id = %(id)s::uuid AND state = 'proposed'
 RETURNING id;
 
+-- overtake: close those of topups that have ended by themselves.
+UPDATE proposals
+SET state = 'overtaken', checker = 'ledger', ended_at = now(),
+    ended_why = 'it has ' || topups.status || ' by itself: a late answer of the provider'
+FROM topups
+WHERE proposals.topup_id = ANY(%(topup_id)s::uuid[]) AND proposals.state = 'proposed'
+  AND topups.topup_id = proposals.topup_id AND topups.status IN ('succeeded', 'failed')
+RETURNING proposals.id::text, proposals.topup_id::text, ended_why AS why,
+          (extract(epoch FROM ended_at) * 1000)::bigint AS at_ms;
+
 -- confirm_proposals: those whose act has settled their topup.
 UPDATE proposals
-SET state = 'confirmed', checker = given.who,
+SET state = 'confirmed', checker = given.who, ended_why = NULL,
     ended_at = 'epoch'::timestamptz + given.at_ms * interval '1 ms'
 FROM unnest(%(id)s::uuid[], %(who)s::text[], %(at_ms)s::bigint[]) AS given (id, who, at_ms)
 WHERE proposals.id = given.id AND proposals.state <> 'confirmed';

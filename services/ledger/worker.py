@@ -14,6 +14,7 @@ from services.ledger import metrics
 from services.ledger.books import Booked, Books
 from services.ledger.chain import Chain
 from services.ledger.database import said
+from services.ledger.overtaken import Overtaken
 from services.ledger.sheets import UNBOOKABLE, Sheet, read_sheet
 from shared.bus.reader import Entry, GroupReader
 from shared.bus.topups import Topups
@@ -54,6 +55,7 @@ class Bookkeeper:
         client: Client,
         books: Books,
         chain: Chain,
+        overtaken: Overtaken,
         clock: Clock,
         draining: asyncio.Event,
         crash: CrashPoint,
@@ -68,6 +70,7 @@ class Bookkeeper:
         self._client = client
         self._books = books
         self._chain = chain
+        self._overtaken = overtaken
         self._clock = clock
         self._draining = draining
         self._crash = crash
@@ -166,6 +169,7 @@ class Bookkeeper:
             )
         )
         self._crash("ledger.after_commit")
+        await self._patiently(lambda: self._overtaken.close(sheet.outcomes))
         metrics.BOOK_SECONDS.observe(self._clock.monotonic() - started)
         self._count(sheet, booked)
 

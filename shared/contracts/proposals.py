@@ -19,7 +19,10 @@ SettleAs = Literal["succeeded", "failed"]
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody proposed; `checker` is who ended it. Times are milliseconds."""
+    """What somebody proposed; `checker` is who ended it. Times are milliseconds.
+
+    `overtaken`: the topup ended by itself, and the ledger has closed the proposal.
+    """
 
     id: Uuid
     topup_id: Uuid
@@ -31,9 +34,10 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     asked_at_ms: int | None = None  # when the provider was asked
     maker: str
     made_at_ms: int = 0
-    state: str = "proposed"  # proposed, confirmed, withdrawn
+    state: str = "proposed"  # proposed, confirmed, withdrawn, overtaken
     checker: str | None = None
     ended_at_ms: int | None = None
+    ended_why: str | None = None
 
 
 class Withdrawing(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,13 +1,17 @@
 """One line for each fact: JSON for machines, readable on a terminal; the instance on every line."""
 
+import asyncio
 import json
 import logging
 import sys
-from typing import Any, Final
+import time
+from typing import Any, BinaryIO, Final
 
 import msgspec
 import structlog
 from structlog.typing import EventDict
+
+from shared.contracts.instants import timestamp
 
 _encoder: Final = msgspec.json.Encoder(enc_hook=repr)
 
@@ -15,24 +19,20 @@ _encoder: Final = msgspec.json.Encoder(enc_hook=repr)
 def configure(*, level: str, instance_id: str) -> None:
     """Send structlog and the standard library's warnings to stdout in one form."""
 
-    def name_instance(_logger: Any, _method: str, event: EventDict) -> EventDict:  # noqa: ANN401 - as structlog has it
+    def stamp(_logger: Any, method: str, event: EventDict) -> EventDict:  # noqa: ANN401 - as structlog has it
         event["instance"] = instance_id
+        event["level"] = method
+        event["timestamp"] = timestamp(time.time_ns() // 1_000_000)
         return event
 
     number = logging.getLevelNamesMapping()[level]
-    shared: list[Any] = [
-        name_instance,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-    ]
+    shared: list[Any] = [stamp, structlog.processors.format_exc_info]
+    lines = Lines(sys.stdout.buffer)  # one for all loggers: what they say keeps its order
     console = structlog.dev.ConsoleRenderer() if sys.stdout.isatty() else None
     structlog.configure(
         processors=[*shared, console or _in_json],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout)
-        if console
-        else structlog.BytesLoggerFactory(sys.stdout.buffer),
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout) if console else lambda *_: lines,
         cache_logger_on_first_use=True,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
@@ -59,3 +59,32 @@ def _in_json(_logger: Any, _method: str, event: EventDict) -> bytes:  # noqa: AN
 
 def _in_json_text(logger: Any, method: str, event: EventDict) -> str:  # noqa: ANN401 - as structlog has it
     return _in_json(logger, method, event).decode()
+
+
+class Lines:
+    """Writes what one turn of the loop has said at its end, all at once; without a loop at once."""
+
+    def __init__(self, output: BinaryIO) -> None:
+        self._output = output
+        self._said: list[bytes] = []
+
+    def msg(self, line: bytes) -> None:
+        """Take one line, without its end."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._write([line])
+            return
+        if not self._said:
+            loop.call_soon(self._flush)
+        self._said.append(line)
+
+    debug = info = warning = error = critical = msg
+
+    def _flush(self) -> None:
+        said, self._said = self._said, []
+        self._write(said)
+
+    def _write(self, lines: list[bytes]) -> None:
+        self._output.write(b"\n".join([*lines, b""]))
+        self._output.flush()

@@ -60,7 +60,8 @@ def as_html(result: Reconciliation) -> Iterator[bytes]:
 def _facts(result: Reconciliation) -> str:
     left = result.left
     return (
-        f"<p>File {escape(result.file)}, a day of {escape(result.day.timezone)}. "
+        f"<p>File {escape(result.file)} (SHA-256 {result.file_sha256}), "
+        f"a day of {escape(result.day.timezone)}. "
         f"Of {left.read:,} rows, {left.other_days:,} are of other days and {left.not_paid:,} say "
         "that they were not paid.</p>\n"
     )

@@ -132,6 +132,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     provider: str
     file: str
+    file_sha256: str
     day: str
     timezone: str
     clean: bool  # every line of the day is matched, and every topup
@@ -151,6 +152,7 @@ def summary(result: Reconciliation) -> Summary:
     return Summary(
         provider=result.provider,
         file=result.file,
+        file_sha256=result.file_sha256,
         day=result.day.date.isoformat(),
         timezone=result.day.timezone,
         clean=is_clean(result),

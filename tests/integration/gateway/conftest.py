@@ -12,15 +12,18 @@ from services.ledger.app import build
 from services.ledger.changes import Changes
 from services.ledger.customers import Customers, Seed
 from services.ledger.database import Database
-from services.ledger.keys import Key, Keys
+from services.ledger.keys import Key, Keys, NewKey
 from services.ledger.migrations import migrate, shipped
+from services.ledger.operators import Operators
 from services.ledger.settings import LedgerSettings
 from shared.contracts.keys import hash_of, shown_of
 from shared.runtime.clock import SystemClock
 from shared.runtime.instance import identify
 from shared.runtime.redis import Client
+from tests.integration.bus.bench import Bench
 from tests.integration.gateway.house import House, house
 from tests.integration.gateway.ledger_stand import CUSTOMER, MERCHANT, SECRET
+from tests.integration.gateway.people import NAMES, People
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -96,6 +99,31 @@ async def whole(home: House, ledger: str) -> AsyncIterator[str]:
     """The address of a gateway that asks a real ledger."""
     yield await home.gateway(ledger_url=ledger)
     await home.stop("gateway-1")
+
+
+@pytest.fixture
+async def bench(redis: Client) -> Bench:
+    """The streams, as dispatchers use them."""
+    return Bench(redis)
+
+
+@pytest.fixture
+async def people(
+    home: House, whole: str, changes: Changes, database_url: str
+) -> AsyncIterator[People]:
+    """Ana and ben, known to the gateway."""
+    operators, both = Operators(changes), People(home, whole, database_url)
+    for name, key in both.keys.items():
+        await operators.add(name, NewKey(sha256=hash_of(key), prefix=shown_of(key)))
+
+    async def known() -> bool:
+        asked = {"x-admin-key": both.keys["ben"]}
+        return (await home.ask("GET", f"{whole}/api/admin/lanes", headers=asked)).status == 200
+
+    await home.until(known)
+    yield both
+    for name in NAMES:
+        await operators.revoke(name)
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory]:

@@ -4,6 +4,7 @@ import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
+import psycopg
 import pytest
 
 from services.ledger.changes import Changes
@@ -198,3 +199,70 @@ async def test_one_person_may_be_enough(home: House, desk: str, stuck: str, ledg
     again = await ask(home, alone, "ana", f"/{stuck}/confirm", {"proposal": proposal})
     assert (again.status, f"{stuck} is succeeded" in again.json["error"]) == (409, True)
     await home.stop("gateway-2")
+
+
+async def answer_late(redis: Client, topup: str) -> None:
+    """Let the provider's yes arrive after all."""
+    yes = Outcome(
+        id=topup, key_hash="", nonce="n1", to=State.SUCCEEDED, reason="",
+        provider_reference="P1", evidence=b"",
+    )  # fmt: skip
+    topups = Topups(redis, partitions=1, window_ms=60_000)
+    assert await topups.finish(0, "LATCOM", [yes], terms=TERMS) == [("ok", "succeeded")]
+
+
+async def test_what_ends_by_itself_closes_its_proposal(
+    home: House, desk: str, stuck: str, redis: Client
+) -> None:
+    """With the reason, in the list of proposals, in the story, and for who comes to confirm."""
+    made = (await propose(home, desk, stuck)).json["proposal"]
+    await answer_late(redis, stuck)
+
+    async def closed() -> bool:
+        (one,) = (await ask(home, desk, "ben", f"/{stuck}")).json["proposals"]
+        return (one["state"], one["checker"]) == ("overtaken", "ledger")
+
+    await home.until(closed)
+    (one,) = (await ask(home, desk, "ben", f"/{stuck}")).json["proposals"]
+    assert one["ended_why"] == "it has succeeded by itself: a late answer of the provider"
+    for path, body in [("confirm", {}), ("withdraw", {"reason": "over"})]:
+        told = await ask(home, desk, "ben", f"/{stuck}/{path}", {"proposal": made["id"]} | body)
+        assert (told.status, told.code) == (409, "conflict")
+        assert f"{stuck} is succeeded" in told.json["error"]
+        assert "(it has succeeded by itself" in told.json["error"]
+    story = (await home.admin(desk, f"topups/{stuck}/story")).json["timeline"]
+    (act,) = [moment for moment in story if moment["event"] == "topup.overtaken"]
+    assert act["detail"]["who"] == "ledger"
+    assert act["detail"]["why"] == one["ended_why"]
+    assert (act["detail"]["from"], act["detail"]["to"]) == ("proposed", "overtaken")
+
+
+async def test_who_confirms_before_the_books_know_is_told_too(
+    home: House, desk: str, stuck: str, redis: Client, database_url: str
+) -> None:
+    """The streams say that it has ended by itself; nothing is done."""
+    made = (await propose(home, desk, stuck)).json["proposal"]
+    with psycopg.connect(database_url) as behind:
+        behind.execute("SELECT FROM topups WHERE topup_id = %s FOR UPDATE", [stuck])
+        await answer_late(redis, stuck)
+        told = await ask(home, desk, "ben", f"/{stuck}/confirm", {"proposal": made["id"]})
+    assert (told.status, told.code) == (409, "conflict")
+    assert f"{stuck} is succeeded by itself, by a late answer" in told.json["error"]
+    assert (await home.show(desk, stuck)).json["status"] == "succeeded"
+
+
+async def test_what_people_settled_is_not_overtaken(home: House, desk: str, stuck: str) -> None:
+    """Its proposal is confirmed, by whom it was."""
+    made = (await propose(home, desk, stuck)).json["proposal"]
+    await ask(home, desk, "ben", f"/{stuck}/confirm", {"proposal": made["id"]})
+
+    async def booked() -> bool:
+        return bool(
+            (await ask(home, desk, "ana", f"/{stuck}")).json["topup"]["status"] == "succeeded"
+        )
+
+    await home.until(booked)
+    (one,) = (await ask(home, desk, "ana", f"/{stuck}")).json["proposals"]
+    assert (one["state"], one["checker"]) == ("confirmed", "ben")
+    acts = (await home.admin(desk, f"audit?target={stuck}")).json["acts"]
+    assert [act["act"] for act in acts] == ["topup.resolve", "topup.propose"]

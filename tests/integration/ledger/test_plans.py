@@ -76,6 +76,7 @@ ASKED: dict[str, dict[str, Any]] = {
     },
     "limbo": {},
     "lock_topup": {"topup_id": IDS[0]},
+    "overtake": {"topup_id": IDS},
 }
 _TABLE = re.compile(rf"\b({'|'.join(LARGE)})\b")
 

@@ -166,7 +166,7 @@ async def test_the_ledger_has_exactly_these_rights(ledger_url: str) -> None:
         "totals": ["amount_minor", "transactions"],
         "positions": ["entry_ms", "entry_seq"],
         "api_keys": ["last_used_at"],
-        "proposals": ["checker", "ended_at", "state"],
+        "proposals": ["checker", "ended_at", "ended_why", "state"],
     }
 
 

@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 from services.ledger.books import Books
 from services.ledger.chain import Chain
 from services.ledger.database import Database
+from services.ledger.overtaken import Overtaken
 from services.ledger.proposals import Proposals
 from services.ledger.upkeep import Upkeep
 from services.ledger.worker import Bookkeeper
@@ -36,6 +37,7 @@ async def test_a_takeover_that_fails_lets_the_streams_be_trimmed(
         client=redis,
         books=books,
         chain=Chain(database),
+        overtaken=Overtaken(database),
         clock=SystemClock(),
         draining=asyncio.Event(),
         crash=lambda _name: None,

@@ -1,6 +1,7 @@
 """From a merchant's bytes to an order: exact money, one key, a real phone, or a named refusal."""
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -9,13 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.gateway.phones import WRITTEN_PATTERN, e164, parsed
 from services.gateway.refusals import InvalidJson
 from services.gateway.rules import Order, idempotency_key, read_order
 from shared.contracts.catalogue import OFFERS
 from shared.contracts.errors import InvalidAmount, InvalidPhone, InvalidRequest, UnknownProvider
 
 PLAIN = {"phone": "5566374683", "amount": 10, "provider": "LATCOM"}
+COUNTRIES = sorted({offer.country for offer in OFFERS.values()})
 VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=255)
+
+
+def found_or_refused(read: Callable[[str, str], str], written: str, country: str) -> str:
+    """Return the phone, or why there is none."""
+    try:
+        return read(written, country)
+    except InvalidPhone as refusal:
+        return str(refusal)
 
 
 def order(key: str | None = None, /, **changes: Any) -> Order:
@@ -212,6 +223,26 @@ class TestPhones:
         with pytest.raises(InvalidPhone) as refusal:
             order(phone="5599999999999")
         assert "99999" not in str(refusal.value)
+
+    @given(
+        st.from_regex(rf"\A{WRITTEN_PATTERN}\Z") | st.from_regex(r"\A(\+?52)?[0-9]{7,12}\Z"),
+        st.sampled_from(COUNTRIES),
+    )
+    def test_the_short_way_to_a_phone_finds_what_the_long_one_does(
+        self, written: str, country: str
+    ) -> None:
+        """Whatever is written."""
+        assert found_or_refused(e164, written, country) == found_or_refused(
+            parsed, written, country
+        )
+
+    @pytest.mark.parametrize("code", ["", "+52", "52", "0052"])
+    def test_the_short_way_knows_each_area(self, code: str) -> None:
+        """Also those of services, and those that no area has."""
+        for area in range(1_000):
+            written = f"{code}{area:03}6374683"
+            short = found_or_refused(e164, written, "MX")
+            assert short == found_or_refused(parsed, written, "MX")
 
 
 class TestOrders:
