@@ -9,6 +9,7 @@ from services.dispatcher.carrier import Carrier
 from services.dispatcher.lanes import LaneWatch
 from services.dispatcher.providers import providers
 from services.dispatcher.providers.adapter import Provider
+from services.dispatcher.questions import Questions
 from services.dispatcher.rules import kind_of, quarantine_of, resend_window_of
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.slots import Slots
@@ -16,6 +17,7 @@ from services.dispatcher.steps import Steps
 from services.dispatcher.upkeep import Upkeep
 from services.dispatcher.worker import Lane
 from shared.bus.beats import Heart
+from shared.bus.limbo import Schedule
 from shared.bus.messages import Terms
 from shared.bus.reader import GroupReader
 from shared.bus.topups import Topups
@@ -53,6 +55,11 @@ class Dispatcher:
         self._lanes = [
             self._lane(provider, instance, clock) for provider in self._providers.values()
         ]
+        self._questions = [
+            self._asking(provider, instance)
+            for provider in self._providers.values()
+            if provider.facts.inquiry
+        ]
         self._heart = Heart(
             self._client,
             instance,
@@ -78,7 +85,10 @@ class Dispatcher:
             asyncio.create_task(self._heart.run()),
             asyncio.create_task(self._upkeep.run()),
         ]
-        self._reading = [asyncio.create_task(lane.run()) for lane in self._lanes]
+        self._reading = [
+            *(asyncio.create_task(lane.run()) for lane in self._lanes),
+            *(asyncio.create_task(asking.run(self._draining)) for asking in self._questions),
+        ]
 
     async def _prepare(self) -> None:
         for name in self._providers:
@@ -99,6 +109,30 @@ class Dispatcher:
         await self._client.aclose()
         await self._blocking.aclose()
 
+    def _steps(self, provider: Provider, partition: int, instance: Instance) -> Steps:
+        return Steps(
+            self._topups,
+            Trust(self._client, self._topups),
+            partition=partition,
+            provider=provider.facts.name,
+            owner=instance.owner,
+            terms=self._terms(provider),
+        )
+
+    def _asking(self, provider: Provider, instance: Instance) -> Questions:
+        return Questions(
+            provider,
+            topups=self._topups,
+            schedule=Schedule(self._client, self._topups),
+            steps=[
+                self._steps(provider, partition, instance)
+                for partition in range(self._settings.stream_partitions)
+            ],
+            watch=self._watch,
+            owner=instance.owner,
+            by=instance.id,
+        )
+
     def _lane(self, provider: Provider, instance: Instance, clock: Clock) -> Lane:
         settings, name = self._settings, provider.facts.name
         crash = crash_points(settings.crash_at, environment=settings.environment)
@@ -107,14 +141,7 @@ class Dispatcher:
                 provider=provider,
                 topups=self._topups,
                 partition=partition,
-                steps=Steps(
-                    self._topups,
-                    Trust(self._client, self._topups),
-                    partition=partition,
-                    provider=name,
-                    owner=instance.owner,
-                    terms=self._terms(provider),
-                ),
+                steps=self._steps(provider, partition, instance),
                 by=instance.id,
                 resend=settings.resend_after_inquiry,
                 clock=clock,
@@ -170,6 +197,7 @@ class Dispatcher:
             "active": sum(slots.taken() for slots in self._slots.values()),
             "concurrency": self._settings.queue_concurrency,
             "lanes": list(self._providers),
+            "asks": [name for name, one in self._providers.items() if one.facts.inquiry],
         }
 
 

@@ -9,6 +9,11 @@ ATTEMPTS: Final = Counter(
     "Attempts that ended, by what the provider answered: delivered, refused, not_sent, unknown …",
     ["provider", "answer"],
 )
+QUESTIONS: Final = Counter(
+    "topup_questions_total",
+    "Questions about unresolved topups, by what the provider answered.",
+    ["provider", "answer"],
+)
 PROVIDER_CALL_SECONDS: Final = Histogram(
     "topup_provider_call_duration_seconds",
     "How long one call to a provider took, logins included.",

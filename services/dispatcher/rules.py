@@ -170,6 +170,25 @@ def after_inquiry(  # noqa: PLR0913 - an answer, and all that it is weighed with
             return Park(why=why, delay_ms=delay, reason=Reason.NO_ANSWER)
 
 
+def after_asking(
+    answer: Answer, *, may_deny: bool, facts: Facts, attempt: int, by: str
+) -> Finish | None:
+    """Decide on the answer to a question about an unresolved topup; None: people go on deciding.
+
+    `may_deny`: it was put after the quarantine of the one send in doubt, so that a no counts.
+    "Never heard of it" is no answer here: nothing is ever sent again.
+    """
+    match answer:
+        case Delivered():
+            return Finish(to=State.SUCCEEDED, evidence=_evidence(answer, attempt, by))
+        case Refused(kind="final" | "number") if may_deny and _may_count(answer, facts):
+            return Finish(
+                to=State.FAILED, reason=Reason.REFUSED, evidence=_evidence(answer, attempt, by)
+            )
+        case _:
+            return None
+
+
 def tried(answer: Answer, *, attempt: int, mode: str, by: str, elapsed_ms: int) -> Try:
     """Return what is kept of an attempt whose answer settles nothing."""
     raw = getattr(answer, "raw", "") or getattr(answer, "reason", "")

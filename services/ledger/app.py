@@ -19,6 +19,7 @@ from services.ledger.lists import Lists
 from services.ledger.migrations import applied, missing, shipped
 from services.ledger.overtaken import Overtaken
 from services.ledger.proposals import Proposals
+from services.ledger.questions import Questions
 from services.ledger.settings import LedgerSettings
 from services.ledger.store import Past
 from services.ledger.upkeep import Upkeep
@@ -149,6 +150,7 @@ class Ledger:
             self._bookkeepers,
             self._database,
             proposals,
+            Questions(self._client, self._topups, self._database),
             providers=list(OFFERS),
             retention_ms=retention_ms,
         )

@@ -9,7 +9,7 @@ from services.ledger.database import Database
 from services.ledger.entries import Outcome
 from services.ledger.queries import queries
 from shared.contracts.acts import act_done
-from shared.contracts.states import FINAL, Reason
+from shared.contracts.states import FINAL
 
 
 class Overtaken:
@@ -29,7 +29,7 @@ class Overtaken:
         ended = [
             one.request.topup_id
             for one in outcomes
-            if one.seq > 1 and one.state in FINAL and one.reason != Reason.RESOLVED
+            if one.seq > 1 and one.state in FINAL and not _is_confirmed(one)
         ]
         if not ended:
             return 0
@@ -52,3 +52,9 @@ class Overtaken:
             if acts:
                 await append(connection, acts)
         return len(acts)
+
+
+def _is_confirmed(outcome: Outcome) -> bool:
+    """Tell whether people settled it: then its evidence names their proposal."""
+    raw = outcome.evidence.raw if outcome.evidence else None
+    return isinstance(raw, dict) and "proposal" in raw

@@ -28,6 +28,11 @@ SELECT currency,
 FROM topups WHERE status = 'unresolved'
 GROUP BY currency, age;
 
+-- in_limbo: the newest topups in limbo that these providers were asked for.
+SELECT topup_id::text, customer_id, provider
+FROM topups WHERE status = 'unresolved' AND provider = ANY(%(provider)s)
+ORDER BY settled_at DESC LIMIT %(limit)s;
+
 -- lock_topup: its row, alone, until the end of the transaction.
 SELECT status FROM topups WHERE topup_id = %(topup_id)s::uuid FOR UPDATE;
 

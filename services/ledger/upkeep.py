@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Iterator, Sequence
 from services.ledger import metrics
 from services.ledger.database import Database
 from services.ledger.proposals import Proposals
+from services.ledger.questions import Questions
 from services.ledger.worker import Bookkeeper
 from shared.bus.topups import Topups
 from shared.runtime.upkeep import keep_up
@@ -14,12 +15,13 @@ from shared.runtime.upkeep import keep_up
 class Upkeep:
     """The timers of one ledger."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a composition: each part has a name and a place
         self,
         topups: Topups,
         bookkeepers: Sequence[Bookkeeper],
         database: Database,
         proposals: Proposals,
+        questions: Questions,
         *,
         providers: Sequence[str],
         retention_ms: int,
@@ -28,6 +30,7 @@ class Upkeep:
         self._bookkeepers = bookkeepers
         self._database = database
         self._proposals = proposals
+        self._questions = questions
         self._providers = providers
         self._retention_ms = retention_ms
 
@@ -47,6 +50,8 @@ class Upkeep:
                     yield bookkeeper.take_lost()
         if sweep:
             yield self._trim()
+            if self._database.connected:
+                yield self._questions.schedule()
         yield self._count_limbo()
 
     async def _trim(self) -> None:

@@ -28,6 +28,7 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     concurrency: int = 0
     lanes: list[str] = []  # of a dispatcher: those whose providers' access it has
     database: dict[str, Any] | None = None
+    asks: list[str] = []  # providers that it can ask what became of a topup
 
 
 class Heart:

@@ -28,6 +28,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     provider_reference: str | None
     attempt: int
+    sent: int = 0  # the attempt that was sent last; a question is about it
     seq: int
     doubt: str
     quarantine_until_ms: int
@@ -132,6 +133,7 @@ def _record(topup_id: str, flat: Sequence[bytes]) -> Record:
         reason=text(found.get(b"reason", b"")) or None,
         provider_reference=text(found.get(b"ref", b"")) or None,
         attempt=int(found.get(b"attempt", 0)),
+        sent=int(found.get(b"sent", 0)),
         seq=int(found[b"seq"]),
         doubt=text(found.get(b"doubt", b"")),
         quarantine_until_ms=int(found.get(b"quarantine_until", 0)),

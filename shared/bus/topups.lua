@@ -1,5 +1,5 @@
 #!lua name=topups1
--- minor 15
+-- minor 16
 -- The life of a topup: every step that changes its record, its stream entries or its lane.
 --
 -- KEYS of every function, unless it says otherwise:
@@ -969,6 +969,31 @@ local function look(keys)
   return records
 end
 
+-- ask: take those whose turn it is to be asked about once more; each comes again after as long as
+-- it has been in limbo, so that every pause is about twice the one before. It settles nothing.
+-- KEYS meta limbo n records  ARGV n x id     reply n x ask|later|gone
+local ASK_MS_MIN, ASK_MS_MAX = 60000, 21600000
+local function ask(keys, args)
+  local refused = refusal(keys[1])
+  if refused then return refused end
+  local now, replies = now_ms(), {}
+  for i, id in ipairs(args) do
+    local due = redis.call('ZSCORE', keys[2], id)
+    local state, since = unpack(redis.call('HMGET', keys[2 + i], 'state', 'end'))
+    if not due or tonumber(due) > now then
+      replies[i] = 'later'
+    elseif state ~= 'unresolved' then
+      redis.call('ZREM', keys[2], id)
+      replies[i] = 'gone'
+    else
+      local pause = math.min(math.max(now - (tonumber(since) or now), ASK_MS_MIN), ASK_MS_MAX)
+      redis.call('ZADD', keys[2], now + pause, id)
+      replies[i] = 'ask'
+    end
+  end
+  return replies
+end
+
 -- ---- loss ----------------------------------------------------------------------------------
 
 local function last_id(stream)
@@ -1088,6 +1113,7 @@ register('clear', clear, { 'allow-oom' })
 register('claim', claim, {})
 register('trim', trim, { 'allow-oom' })
 register('look', look, { 'no-writes' })
+register('ask', ask, { 'allow-oom' })
 register('found', found, { 'allow-oom' })
 register('vouch', vouch, { 'allow-oom' })
 register('verified', verified, { 'no-writes' })

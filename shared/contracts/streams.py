@@ -64,6 +64,10 @@ class PartitionKeys:
         """Name the lanes of all routes, each once."""
         return [self.requests(name) for name in dict.fromkeys(chain.from_iterable(routes))]
 
+    def limbo(self, provider: str) -> str:
+        """Name when each unresolved topup of one provider is asked about again."""
+        return f"{self.prefix}limbo:{provider}"
+
     def record(self, topup_id: str) -> str:
         """Name the record of one topup."""
         return f"{self.prefix}record:{topup_id}"

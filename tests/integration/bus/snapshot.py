@@ -13,11 +13,12 @@ for _, key in ipairs(redis.call('KEYS', 'topup:*')) do
   local kind = redis.call('TYPE', key).ok
   if string.find(key, ':record:', 1, true) and kind == 'hash' then
     for _, field in ipairs({ 'at', 'deliver_before', 'lease_until', 'first_send_at',
-        'quarantine_until', 'due' }) do
+        'quarantine_until', 'due', 'end' }) do
       local value = redis.call('HGET', key, field)
       if value and value ~= '0' then redis.call('HSET', key, field, back(value)) end
     end
-  elseif string.find(key, ':waiting$') or string.find(key, ':alive$') then
+  elseif string.find(key, ':waiting$') or string.find(key, ':alive$')
+      or string.find(key, ':limbo:', 1, true) then
     for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do
       redis.call('ZINCRBY', key, -ms, member)
     end

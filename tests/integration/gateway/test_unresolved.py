@@ -13,6 +13,8 @@ from services.ledger.operators import Operators
 from shared.bus.messages import ItemFailed, Outcome, Terms, Work
 from shared.bus.records import Record
 from shared.bus.topups import Topups
+from shared.contracts.acts import act_by
+from shared.contracts.events import Evidence, encode
 from shared.contracts.instants import timestamp
 from shared.contracts.keys import OPERATOR_PREFIX, draw_key, hash_of, shown_of
 from shared.contracts.states import State
@@ -266,3 +268,26 @@ async def test_what_people_settled_is_not_overtaken(home: House, desk: str, stuc
     assert (one["state"], one["checker"]) == ("confirmed", "ben")
     acts = (await home.admin(desk, f"audit?target={stuck}")).json["acts"]
     assert [act["act"] for act in acts] == ["topup.resolve", "topup.propose"]
+
+
+async def test_a_no_that_a_dispatcher_asked_for_closes_the_proposal_too(
+    home: House, desk: str, stuck: str, redis: Client
+) -> None:
+    """It goes the way of people's acts, and yet no proposal was confirmed by it."""
+    await propose(home, desk, stuck)
+    topups = Topups(redis, partitions=1, window_ms=60_000)
+    (record,) = await topups.look(0, [stuck])
+    assert isinstance(record, Record)
+    refused = Evidence(code="E17", raw={"status": "Fail"}, by="dispatcher-1")
+    word, _ = await topups.resolve(
+        0, record, to=State.FAILED, asked_at_ms=record.quarantine_until_ms + 1,
+        provider_reference="", evidence=encode(refused),
+        act=act_by("dispatcher-1#0", why="the provider was asked again"),
+    )  # fmt: skip
+    assert word == "ok"
+
+    async def closed() -> bool:
+        (one,) = (await ask(home, desk, "ben", f"/{stuck}")).json["proposals"]
+        return (one["state"], one["checker"]) == ("overtaken", "ledger")
+
+    await home.until(closed)

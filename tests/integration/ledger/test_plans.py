@@ -75,6 +75,7 @@ ASKED: dict[str, dict[str, Any]] = {
         "limit": PAGE_MAX,
     },
     "limbo": {},
+    "in_limbo": {"provider": ["DTONE", "RELOADLY"], "limit": 10_000},
     "lock_topup": {"topup_id": IDS[0]},
     "overtake": {"topup_id": IDS},
 }
