@@ -9,6 +9,8 @@ from typing import Any
 from shared.bus.messages import Outcome
 from shared.contracts.keys import OPERATOR_PREFIX, draw_key
 from shared.contracts.states import State
+from shared.contracts.streams import PartitionKeys
+from shared.runtime.redis import Client
 from tests.integration.bus.bench import LANE, Bench
 from tests.integration.gateway.house import Answer, House
 
@@ -94,3 +96,8 @@ async def booked_in_limbo(home: House, people: People, topup_id: str) -> None:
         return topup_id in [one["topup_id"] for one in found["topups"]]
 
     await home.until(booked)
+
+
+async def end_quarantine(redis: Client, topup_id: str) -> None:
+    """Let it be over, so that a no of now counts."""
+    await redis.hset(PartitionKeys(0).record(topup_id), "quarantine_until", "1")

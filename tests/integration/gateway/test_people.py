@@ -2,6 +2,9 @@
 
 import io
 import zipfile
+from base64 import b64decode
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +22,7 @@ from tests.integration.gateway.people import People, booked_in_limbo, sell_into_
 
 pytestmark = pytest.mark.integration
 
+UNKNOWN = "0195f2c4-7a1e-7c3b-9a50-2f6d1c0b8e11"
 PROPOSED = "they say so (proposed by ana)"
 
 
@@ -117,3 +121,47 @@ async def test_what_people_did_about_a_sale_is_in_its_story_and_its_evidence(
         told_acts = files.read("audit.json")
     assert told_acts.count(b"topup.resolve") == 1
     assert b"strike" not in told_acts
+
+
+async def test_what_is_in_limbo_is_settled_by_command(
+    home: House, whole: str, bench: Bench, people: People, tmp_path: Path
+) -> None:
+    """With a file as evidence; taken back and proposed anew; the checker finds the very bytes."""
+    topup_id = await sell_into_limbo(home, whole, bench)
+    await booked_in_limbo(home, people, topup_id)
+    letter = tmp_path / "letter.pdf"
+    letter.write_bytes(bytes(range(256)))
+    resolve = ("unresolved", "resolve", topup_id, "--succeeded", "--evidence", f"@{letter}")
+    assert "nothing was changed" in await people.type(*resolve, "--dry-run")
+    await people.type(*resolve, "--yes")
+    assert "proposed as succeeded by ana" in await people.type("unresolved", "list")
+    reason = ("--reason", "mistaken")
+    await people.type("unresolved", "withdraw", topup_id, *reason, "--yes")
+    again = await people.type("unresolved", "withdraw", topup_id, *reason, "--yes", status=1)
+    assert "withdrawn by ana" in again
+    assert "(mistaken)" in again
+    await people.type(*resolve, "--yes")
+    found = (await people.ask("ben", "GET", f"unresolved/{topup_id}")).json["proposals"]
+    assert [one["state"] for one in found] == ["proposed", "withdrawn"]
+    file = found[0]["file"]
+    assert (file["name"], b64decode(file["content"])) == (letter.name, letter.read_bytes())
+    assert file["sha256"] == sha256(letter.read_bytes()).hexdigest()
+    await people.ask("ben", "POST", f"unresolved/{topup_id}/confirm", proposal=found[0]["id"])
+    assert (await home.show(whole, topup_id)).json["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "No such file"), (b"", "is empty or larger"), (b"x" * 65_537, "is empty or larger")],
+)
+async def test_a_file_that_is_no_evidence_is_refused(
+    people: People, tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    """In one line, before anybody is asked."""
+    file = tmp_path / "letter.pdf"
+    if content is not None:
+        file.write_bytes(content)
+    words = ("unresolved", "resolve", UNKNOWN, "--succeeded", "--evidence", f"@{file}", "--yes")
+    printed = await people.type(*words, status=2)
+    assert said in printed
+    assert printed.count("\n") == 1

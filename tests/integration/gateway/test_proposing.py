@@ -10,9 +10,15 @@ import msgspec
 import pytest
 
 from shared.contracts.states import State
-from tests.integration.bus.bench import LANE, QUARANTINE_MS, Bench
+from tests.integration.bus.bench import LANE, Bench
 from tests.integration.gateway.house import House
-from tests.integration.gateway.people import People, booked_in_limbo, sell, sell_into_limbo
+from tests.integration.gateway.people import (
+    People,
+    booked_in_limbo,
+    end_quarantine,
+    sell,
+    sell_into_limbo,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -45,7 +51,7 @@ async def sold(home: House, whole: str, bench: Bench, people: People, tmp_path: 
     absent = await sell_into_limbo(home, whole, bench)
     for topup_id in (paid, absent):
         await booked_in_limbo(home, people, topup_id)
-    await bench.pass_time(QUARANTINE_MS + 1)
+    await end_quarantine(bench.client, absent)
     now = dt.datetime.fromtimestamp(await bench.topups.now_ms() / 1_000, dt.UTC)
     file, layout = tmp_path / "statement.csv", tmp_path / "layout.toml"
     lines = [f"{one},10.00,{now.isoformat()}" for one in (paid, failed, last)]

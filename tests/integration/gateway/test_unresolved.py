@@ -21,6 +21,7 @@ from shared.contracts.states import State
 from shared.contracts.streams import PartitionKeys
 from shared.runtime.redis import Client
 from tests.integration.gateway.house import Answer, House
+from tests.integration.gateway.people import end_quarantine
 
 pytestmark = pytest.mark.integration
 
@@ -29,6 +30,11 @@ TERMS = Terms(
     refusal_covers=False, hold_ms=1_000, breaker=0,
 )  # fmt: skip
 KEYS = {name: draw_key(OPERATOR_PREFIX) for name in ("ana", "ben")}
+POSTED_AS_FAILED = [
+    (0, "available", "held", "10.00"),
+    (1, "held", "limbo", "10.00"),
+    (2, "limbo", "available", "10.00"),
+]
 NOBODYS = "0195f2c4-7a1e-7c3b-9a50-2f6d1c0b8e11"
 
 
@@ -149,6 +155,53 @@ async def test_a_no_counts_only_after_the_quarantine(
     soon = await propose(home, desk, stuck, to="failed", asked_at=now)
     assert (soon.status, soon.code) == (409, "conflict")
     assert timestamp(record.quarantine_until_ms) in soon.json["error"]
+
+
+async def propose_no(home: House, desk: str, topup: str, redis: Client) -> str:
+    """Let the quarantine pass, and ana propose that it was not paid; return the proposal's id."""
+    await end_quarantine(redis, topup)
+    asked_at = timestamp(await Topups(redis, partitions=1, window_ms=60_000).now_ms())
+    made = await propose(home, desk, topup, to="failed", asked_at=asked_at)
+    assert made.status == 200, made.body
+    return str(made.json["proposal"]["id"])
+
+
+async def test_two_people_settle_it_as_failed(
+    home: House, desk: str, stuck: str, redis: Client
+) -> None:
+    """The customer's money comes back out of limbo, once; and that is final."""
+    proposal = await propose_no(home, desk, stuck, redis)
+    done = await ask(home, desk, "ben", f"/{stuck}/confirm", {"proposal": proposal})
+    assert (done.status, done.json["status"], done.json["maker"]) == (200, "failed", "ana")
+    shown = (await home.show(desk, stuck)).json
+    assert (shown["status"], shown["reason"]) == ("failed", "resolved")
+
+    async def story() -> dict[str, Any]:
+        return dict((await home.admin(desk, f"topups/{stuck}/story")).json)
+
+    async def booked() -> bool:
+        return {one["seq"] for one in (await story())["postings"]} == {0, 1, 2}
+
+    await home.until(booked)
+    moved = [(one["seq"], one["debit"], one["credit"], one["amount"])
+             for one in (await story())["postings"]]  # fmt: skip
+    assert moved == POSTED_AS_FAILED
+    twice = await ask(home, desk, "ben", f"/{stuck}/confirm", {"proposal": proposal})
+    assert (twice.status, f"{stuck} is failed" in twice.json["error"]) == (409, True)
+
+
+async def test_a_no_that_has_become_too_early_is_not_confirmed(
+    home: House, desk: str, stuck: str, redis: Client
+) -> None:
+    """The quarantine counts as it is then; it stays unresolved, and the proposal open."""
+    proposal = await propose_no(home, desk, stuck, redis)
+    until_ms = await Topups(redis, partitions=1, window_ms=60_000).now_ms() + 60_000
+    await redis.hset(PartitionKeys(0).record(stuck), "quarantine_until", str(until_ms))
+    soon = await ask(home, desk, "ben", f"/{stuck}/confirm", {"proposal": proposal})
+    assert (soon.status, soon.code) == (409, "conflict")
+    assert timestamp(until_ms) in soon.json["error"]
+    whole = (await ask(home, desk, "ben", f"/{stuck}")).json
+    assert (whole["topup"]["status"], whole["topup"]["proposal"]["id"]) == ("unresolved", proposal)
 
 
 async def test_what_is_not_in_limbo_is_left_alone(home: House, desk: str) -> None:
