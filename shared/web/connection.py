@@ -14,13 +14,14 @@ import termios
 from typing import Any, Final
 
 import httptools
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
     RequestResponseCycle,
 )
 
+from shared.web.answers import Answering
 from shared.web.problems import render
 
 SILENT_S: Final = 10.0
@@ -142,8 +143,11 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
+        async def answering(scope: Scope, receive: Receive, _send: Send) -> None:
+            await app(scope, receive, Answering(cycle))
+
         self._answering = cycle
-        super()._start_asgi_task(cycle, app)  # type: ignore[arg-type]
+        super()._start_asgi_task(cycle, answering)  # type: ignore[arg-type]
 
     # -- what must end -------------------------------------------------------------------------
 
