@@ -78,8 +78,8 @@ class Bus:
         pause_s, in_doubt = PAUSE_S_MIN, False
         while True:
             try:
-                async with asyncio.timeout(max(deadline - self._clock.monotonic(), 0.0)):
-                    return _answered(await batch(item))
+                within_s = max(deadline - self._clock.monotonic(), 0.0)
+                return _answered(await batch(item, within_s=within_s))
             except (NotKnown, TimeoutError) as error:
                 in_doubt, why = True, "not_known"
                 problem = str(error) or type(error).__name__

@@ -35,11 +35,12 @@ class Batcher(Generic[ItemT, ReplyT]):
         self._waiting: deque[tuple[ItemT, asyncio.Future[ReplyT]]] = deque()
         self._task: asyncio.Task[None] | None = None
 
-    async def __call__(self, item: ItemT) -> ReplyT:
+    async def __call__(self, item: ItemT, *, within_s: float | None = None) -> ReplyT:
         """Return the reply to this item.
 
         Raises:
             Overloaded: too many wait already; this item was not sent.
+            TimeoutError: no reply within that time; it may have been sent.
         """
         if len(self._waiting) >= self._waiting_max:
             raise Overloaded(f"more than {self._waiting_max} wait for the same round trip")
@@ -47,7 +48,13 @@ class Batcher(Generic[ItemT, ReplyT]):
         self._waiting.append((item, reply))
         if self._task is None:
             self._task = asyncio.create_task(self._drain())
-        return await reply
+        if within_s is None:
+            return await reply
+        expiry = asyncio.get_running_loop().call_later(within_s, _expire, reply)
+        try:
+            return await reply
+        finally:
+            expiry.cancel()
 
     async def _drain(self) -> None:
         try:
@@ -73,3 +80,8 @@ class Batcher(Generic[ItemT, ReplyT]):
         for (_, future), reply in zip(batch, replies, strict=True):
             if not future.done():
                 future.set_result(reply)
+
+
+def _expire(reply: asyncio.Future[ReplyT]) -> None:
+    if not reply.done():
+        reply.set_exception(TimeoutError())

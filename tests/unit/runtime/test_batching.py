@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from shared.runtime.batching import Batcher
 
 
@@ -59,3 +61,34 @@ def test_a_full_batch_waits_for_nobody() -> None:
         return trips.taken
 
     assert asyncio.run(story()) == [[1, 2]]
+
+
+def test_who_has_waited_long_enough_is_told_and_what_was_not_sent_never_is() -> None:
+    """The others go on waiting."""
+
+    async def story() -> list[list[int]]:
+        trips = Trips()
+        batcher = Batcher(trips.run)
+        patient = asyncio.create_task(batcher(1, within_s=60))
+        await trips.left.wait()
+        for hasty in (2, 3):
+            with pytest.raises(TimeoutError):
+                await batcher(hasty, within_s=0)
+        assert not patient.done()
+        trips.back.set()
+        assert list(await asyncio.gather(patient, batcher(4))) == [1, 4]
+        return trips.taken
+
+    assert asyncio.run(story()) == [[1], [4]]
+
+
+def test_a_round_trip_may_end_after_who_asked_has_gone() -> None:
+    async def story() -> None:
+        trips = Trips()
+        batcher = Batcher(trips.run)
+        with pytest.raises(TimeoutError):
+            await batcher(1, within_s=0.01)
+        trips.back.set()
+        assert await batcher(2, within_s=60) == 2
+
+    asyncio.run(story())
