@@ -9,9 +9,11 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from ops.errors import CommandFailed
+from ops.files import check_new, readable
 
 evidence = App(name="evidence", help_format="plaintext")
 _EXAMPLE = "for example: topup evidence verify evidence-0195f2c4-7a1e-7c3b-9a50-2f6d1c0b8e11.zip"
+_TO_EXAMPLE = "for example --to sale.zip"
 _FINGERPRINT = re.compile("[0-9a-fA-F]{64}")
 File = Annotated[Path, Parameter(name="FILE", allow_leading_hyphen=False)]
 
@@ -32,9 +34,8 @@ def make(
     from ops.admin import fetch
     from ops.explain import chosen
 
-    if to is not None and (os.path.lexists(to) or not to.parent.is_dir()):
-        problem = "is there already" if os.path.lexists(to) else "is in no folder"
-        raise CommandFailed(f"--to {to} {problem}; for example --to sale.zip", status=2)
+    if to is not None:
+        check_new(f"--to {to}", to, example=_TO_EXAMPLE)
     topup_id = chosen(which)
     packed = fetch(f"/api/admin/topups/{topup_id}/evidence")
     path = to or Path(f"evidence-{topup_id}.zip")
@@ -43,7 +44,7 @@ def make(
             out.write(packed)
     except OSError as problem:
         raise CommandFailed(
-            f"{path} cannot be made: {problem.strerror}; for example --to sale.zip", status=2
+            f"{path} cannot be made: {problem.strerror}; {_TO_EXAMPLE}", status=2
         ) from None
     sys.stdout.write(f"{path}\n")
 
@@ -70,15 +71,12 @@ def verify(
     from services.ledger.evidence import BYTES_MAX, NotEvidence
     from services.ledger.evidence import verify as verified
 
+    with readable(str(file), example=_EXAMPLE), file.open("rb") as given:
+        packed = given.read(BYTES_MAX)
     try:
-        with file.open("rb") as given:
-            found = verified(given.read(BYTES_MAX))
+        found = verified(packed)
     except NotEvidence as problem:
         raise CommandFailed(f"{file}: {problem}; {_EXAMPLE}", status=2) from None
-    except OSError as problem:
-        raise CommandFailed(
-            f"{file} cannot be read: {problem.strerror}; {_EXAMPLE}", status=2
-        ) from None
     wrong = [check for check in found.checks if check.broken]
     for check in found.checks:
         mark = f"✗ {check.promise}: not {check.example}" if check.broken else f"✓ {check.promise}"

@@ -1,14 +1,13 @@
 """`topup export`: entries of the streams as a file, for past their retention or elsewhere."""
 
 import asyncio
-import os
 import sys
 import time
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import IO, TYPE_CHECKING, Final
 
 from ops.errors import CommandFailed
+from ops.files import check_new, made_whole
 from ops.selection import Selection
 
 if TYPE_CHECKING:
@@ -34,13 +33,10 @@ def export(
         file: Its name ends in .jsonl.gz; it must not exist.
         selection: Which entries.
     """
-    _check_name(file)
+    check_new(str(file), file, example=_EXAMPLE, suffixes=(_SUFFIX,))
     try:
-        with NamedTemporaryFile(dir=file.parent, suffix=".part") as making:
+        with made_whole(file) as making:
             said = asyncio.run(_export(making, selection))
-            making.flush()
-            os.fsync(making.fileno())
-            os.link(making.name, file)  # refuses where somebody made it meanwhile
     except KeyboardInterrupt:
         raise CommandFailed(
             f"interrupted: {file} was not made; it can be run again", status=_INTERRUPTED
@@ -48,18 +44,6 @@ def export(
     except OSError as problem:
         raise CommandFailed(f"{file} cannot be made: {problem.strerror}; {_EXAMPLE}") from None
     sys.stdout.write(f"exported {said} to {file}\n")
-
-
-def _check_name(file: Path) -> None:
-    if not file.name.endswith(_SUFFIX):
-        problem = f"does not end in {_SUFFIX}"
-    elif file.exists():
-        problem = "is there already"
-    elif not file.parent.is_dir():
-        problem = "is in no folder"
-    else:
-        return
-    raise CommandFailed(f"{file} {problem}; {_EXAMPLE}", status=2)
 
 
 async def _export(file: IO[bytes], selection: Selection) -> str:

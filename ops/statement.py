@@ -5,12 +5,12 @@ import datetime as dt
 import os
 import re
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
 from ops.errors import CommandFailed
+from ops.files import check_new, made_whole, readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _EXAMPLE: Final = (
     "for example: topup reconcile --provider LATCOM --file statement.csv --day 2026-11-23"
 )
+_LAYOUT_EXAMPLE: Final = "for example: --layout latcom.toml"
+_REPORT_EXAMPLE: Final = "for example: --report day.html"
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _SUFFIXES: Final = (".csv", ".json", ".html")
 _INTERRUPTED: Final = 130
@@ -60,7 +62,7 @@ def reconcile_statement(wanted: Wanted, reports: tuple[Path, ...]) -> "Reconcili
         CommandFailed: nothing was compared, and no report was made.
     """
     for report in reports:
-        _check_report(report)
+        check_new(f"--report {report}", report, example=_REPORT_EXAMPLE, suffixes=_SUFFIXES)
     try:
         result = asyncio.run(_compare(wanted))
     except KeyboardInterrupt:
@@ -89,13 +91,10 @@ async def _read(comparison: "Comparison", file: Path) -> None:
     from services.ledger.statements.errors import UnreadableStatement
 
     try:
-        await comparison.read_file()
+        with readable(str(file), example=_EXAMPLE):
+            await comparison.read_file()
     except UnreadableStatement as problem:
         raise CommandFailed(f"{file}: {problem}; {_EXAMPLE}", status=2) from None
-    except OSError as problem:
-        raise CommandFailed(
-            f"{file} cannot be read: {problem.strerror}; {_EXAMPLE}", status=2
-        ) from None
 
 
 def _provider(name: str) -> str:
@@ -123,14 +122,12 @@ def _layout(provider: str, file: Path | None) -> "Layout":
 
     if file is None:
         return layout_of(provider)
+    with readable(f"--layout {file}", example=_LAYOUT_EXAMPLE), file.open("rb") as opened:
+        text = opened.read(BYTES_MAX + 1)
     try:
-        with file.open("rb") as opened:
-            return read_layout(opened.read(BYTES_MAX + 1))
+        return read_layout(text)
     except UnreadableStatement as problem:
-        said = f"--layout {file}: {problem}"
-    except OSError as problem:
-        said = f"--layout {file} cannot be read: {problem.strerror}"
-    raise CommandFailed(f"{said}; for example: --layout latcom.toml", status=2)
+        raise CommandFailed(f"--layout {file}: {problem}; {_LAYOUT_EXAMPLE}", status=2) from None
 
 
 def _timezone() -> str:
@@ -140,26 +137,10 @@ def _timezone() -> str:
     return timezone_of(environment_here(os.environ, needed=()))
 
 
-def _check_report(file: Path) -> None:
-    if file.suffix not in _SUFFIXES:
-        problem = f"does not end in {', '.join(_SUFFIXES)}"
-    elif os.path.lexists(file):
-        problem = "is there already"
-    elif not file.parent.is_dir():
-        problem = "is in no folder"
-    else:
-        return
-    raise CommandFailed(f"--report {file} {problem}; for example: --report day.html", status=2)
-
-
 def _write(result: "Reconciliation", file: Path) -> None:
-    """Make the file whole, or not at all; it is its owner's alone, as all that names sales."""
     try:
-        with NamedTemporaryFile(dir=file.parent, suffix=".part") as making:
+        with made_whole(file) as making:
             making.writelines(_form(file)(result))
-            making.flush()
-            os.fsync(making.fileno())
-            os.link(making.name, file)  # refuses where somebody made it meanwhile
     except OSError as problem:
         raise CommandFailed(f"--report {file} cannot be made: {problem.strerror}") from None
 

@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from ops.admin import ask
 from ops.confirm import confirmed
 from ops.errors import CommandFailed
+from ops.files import readable
 from ops.flags import AsJson, DryRun, Reason, Yes, check_reason
 from ops.screens.listing import print_facts, print_json, print_table
 from shared.contracts.errors import InvalidRequest
@@ -167,11 +168,8 @@ def _evidence(text: str) -> dict[str, Any]:
             )
         return {"evidence": text}
     path = Path(text[1:])
-    try:
-        with path.open("rb") as file:
-            content = file.read(FILE_BYTES_MAX + 1)
-    except (OSError, ValueError) as problem:
-        raise CommandFailed(f"--evidence: {problem}; {_EXAMPLE}", status=2) from None
+    with readable(f"--evidence {text}", example=_EXAMPLE), path.open("rb") as file:
+        content = file.read(FILE_BYTES_MAX + 1)
     if not 0 < len(content) <= FILE_BYTES_MAX:
         raise CommandFailed(
             f"--evidence: {path} is empty or larger than {FILE_BYTES_MAX} bytes; {_EXAMPLE}",

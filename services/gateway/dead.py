@@ -7,23 +7,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.gateway.acts import Admit, from_books, on_streams, read_act
+from services.gateway.admin_requests import read_query
 from services.gateway.answers import ServedBehind
 from services.gateway.dead_calls import (
     DISCARD,
     LETTER_SHOW,
     LETTERS,
-    LETTERS_MAX,
     REDRIVE,
     Dealt,
     Event,
     LetterAct,
     LetterDealt,
     LetterList,
+    LettersAsked,
     LetterShown,
     LetterWhole,
 )
 from services.gateway.peers import Ledger
-from services.gateway.refusals import Conflict, Misunderstood, NotFound
+from services.gateway.refusals import Conflict, NotFound
 from services.gateway.rest import json_response
 from shared.bus.dead import Dead, Letter, Mark
 from shared.bus.records import Record
@@ -79,8 +80,10 @@ class DeadRoutes:
 
     async def _list(self, request: Request) -> Response:
         self._admit(request)
-        limit, with_done = _asked(request)
-        found = await on_streams(self._dead.newest(count_max=limit, with_done=with_done))
+        asked = read_query(request, LettersAsked, example="?limit=100&all=true")
+        found = await on_streams(
+            self._dead.newest(count_max=asked.limit, with_done=asked.all == "true")
+        )
         return json_response(200, LetterList(letters=[_shown(letter) for letter in found]))
 
     async def _show(self, request: Request) -> Response:
@@ -178,21 +181,6 @@ def _sellable(letter: Letter) -> TopupRequested:
     if wrong is not None:
         raise Conflict(_kept(letter, wrong))
     return order
-
-
-def _asked(request: Request) -> tuple[int, bool]:
-    given = dict(request.query_params)
-    limit, with_done = given.pop("limit", "100"), given.pop("all", "false")
-    fits = limit.isascii() and limit.isdigit() and len(limit) <= len(str(LETTERS_MAX))
-    if given or not fits or not 1 <= int(limit) <= LETTERS_MAX or with_done not in _SAID:
-        raise Misunderstood(
-            f"only limit, 1 to {LETTERS_MAX}, and all, true or false, are understood; "
-            "for example ?limit=100&all=true"
-        )
-    return int(limit), _SAID[with_done]
-
-
-_SAID: Final = {"true": True, "false": False}
 
 
 def _shown(letter: Letter) -> LetterShown:

@@ -1,6 +1,6 @@
 """What the calls about dead letters are, in the words of the API's description."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -63,6 +63,13 @@ class LetterAct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Why."""
 
     reason: Why
+
+
+class LettersAsked(msgspec.Struct, frozen=True, kw_only=True):
+    """Which of them."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=LETTERS_MAX)] = 100
+    all: Literal["true", "false"] = "false"
 
 
 class LetterDealt(msgspec.Struct, frozen=True, kw_only=True):
