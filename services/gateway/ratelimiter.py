@@ -44,8 +44,7 @@ class Ratelimiter:
         """
         body = _encoder.encode(request)
         try:
-            async with asyncio.timeout(LIMIT_S_MAX):
-                answer = await self._ask(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
+            answer = await self._ask(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
             if answer.status != _OK:
                 raise PeerSilent(f"{LIMIT_PATH}: HTTP {answer.status}")
             reply = _replies.decode(answer.body)
@@ -70,11 +69,14 @@ class Ratelimiter:
         return await self._exchange(await self._open(), message)
 
     async def _exchange(self, connection: Connection, message: bytes) -> Reply:
+        timer = asyncio.get_running_loop().call_later(LIMIT_S_MAX, connection.give_up)
         try:
             reply = await connection.write(message)
         except BaseException:
             connection.abort()  # an answer that still comes belongs to nobody
             raise
+        finally:
+            timer.cancel()
         if connection.usable:
             self._idle.append(connection)
         else:

@@ -64,7 +64,7 @@ class CheckApp:
         verdicts = [verdict for reply in replies for verdict in reply.verdicts]
         allowed = sum(verdict.allowed for verdict in verdicts)
         metrics.BATCH_CHECKS.observe(len(verdicts))
-        metrics.CHECKS.labels("allowed").inc(allowed)
-        metrics.CHECKS.labels("refused").inc(len(verdicts) - allowed)
+        metrics.ALLOWED.inc(allowed)
+        metrics.REFUSED.inc(len(verdicts) - allowed)
         metrics.GATEWAYS.set(replies[0].gateways)
         return replies

@@ -7,6 +7,8 @@ from prometheus_client import Counter, Gauge, Histogram
 CHECKS: Final = Counter(
     "topup_limit_checks_total", "Places asked for, by whether one was free.", ["verdict"]
 )
+ALLOWED: Final = CHECKS.labels("allowed")
+REFUSED: Final = CHECKS.labels("refused")
 BATCH_CHECKS: Final = Histogram(
     "topup_limit_batch_checks",
     "Checks in one round trip to Redis.",

@@ -64,6 +64,10 @@ class Connection(asyncio.Protocol):
         self._transport.write(request)
         return self._reply
 
+    def give_up(self) -> None:
+        """Break an answer that has not come in time; a timer of the caller's."""
+        self._break(TimeoutError())
+
     def abort(self) -> None:
         """Close it at once: whatever is still coming belongs to nobody."""
         self.usable = False

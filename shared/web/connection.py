@@ -46,6 +46,7 @@ class GuardedProtocol(HttpToolsProtocol):
     """
 
     _deadline: asyncio.TimerHandle | None = None
+    _due_s = 0.0
     _taking: asyncio.TimerHandle | None = None
     _head_open = False
     _message_open = False
@@ -89,6 +90,8 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._give_up("invalid_request", text)
             else:
                 self._check_size()
+        if self._due_s:  # most requests are whole by now, and need none
+            self._arm(self._due_s)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Let a client that has sent all close its half, and still hear the answer."""
@@ -116,7 +119,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()  # here: an empty line alone is not a request
         self._head_open = self._message_open = True
         self._message_bytes = 0
-        self._arm(HEADER_S)
+        self._due_s = HEADER_S
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -130,7 +133,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._check_host()
         self._unset_keepalive_if_required()
         self._head_open = False
-        self._arm(BODY_S)
+        self._due_s = BODY_S
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -184,6 +187,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._deadline = self.loop.call_later(seconds, self._expire)
 
     def _disarm(self) -> None:
+        self._due_s = 0.0
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
