@@ -39,6 +39,9 @@ from shared.runtime.crashpoints import CrashPoint
 
 log = structlog.get_logger()
 
+Said = Callable[[], bytes]
+"""Makes what is kept of an attempt; most attempts settle their topup, and it is never asked for."""
+
 
 class Carrier:
     """Carries the topups of one lane in one partition through their attempts."""
@@ -81,7 +84,7 @@ class Carrier:
         except StepFailed as problem:
             await self._bury(entry, str(problem))
             return 0
-        metrics.BEGIN_REPLIES.labels(self._name, begun.status).inc()
+        metrics.begin_replies(self._name, begun.status).inc()
         match begun.status:
             case "send" | "inquire" | "inquire_final":
                 self._crash("dispatcher.after_begin")
@@ -102,7 +105,7 @@ class Carrier:
 
     async def _verdict(
         self, sale: Sale, begun: Begun, asked_at: float, *, durable: bool
-    ) -> tuple[Finish | Park, bytes]:
+    ) -> tuple[Finish | Park, Said]:
         """Return what becomes of the topup, and what is kept of the attempt where it waits.
 
         Whatever breaks on the way, it may have been sent.
@@ -115,7 +118,7 @@ class Carrier:
             answer = Unknown(reason=type(problem).__name__)
             verdict = self._judge(answer, begun)
         elapsed_ms = round((self._clock.monotonic() - started) * 1_000)
-        return verdict, encode_try(
+        return verdict, lambda: encode_try(
             tried(
                 answer,
                 attempt=begun.attempt,
@@ -144,8 +147,8 @@ class Carrier:
         self._crash("dispatcher.after_answer")
         elapsed = self._clock.monotonic() - started
         named = type(answer).__name__
-        metrics.PROVIDER_CALL_SECONDS.labels(self._name).observe(elapsed)
-        metrics.ATTEMPTS.labels(self._name, named).inc()
+        metrics.call_seconds(self._name).observe(elapsed)
+        metrics.attempts(self._name, named).inc()
         log.info(
             "attempt_finished",
             topup_id=sale.topup_id,
@@ -186,7 +189,7 @@ class Carrier:
     # -- out -----------------------------------------------------------------------------------
 
     async def _conclude(
-        self, sale: Sale, nonce: str, verdict: Finish | Park, begun: Begun, said: bytes
+        self, sale: Sale, nonce: str, verdict: Finish | Park, begun: Begun, said: Said
     ) -> None:
         if sale.route and await self._handed_on(sale, nonce, verdict, begun, said):
             return
@@ -196,7 +199,7 @@ class Carrier:
                 if reply == "not_yet":
                     delay_ms = begun.after_ms
                     verdict = Park(why="not_found", delay_ms=delay_ms, reason=Reason.NOT_FOUND_YET)
-                    await self._park(sale, nonce, verdict, said)
+                    await self._park(sale, nonce, verdict, said())
                     return
                 self._crash("dispatcher.after_finish")
                 if reply == "lost":
@@ -207,17 +210,17 @@ class Carrier:
                 else:
                     self._report(sale, reply, state)
             case Park():
-                await self._park(sale, nonce, verdict, said)
+                await self._park(sale, nonce, verdict, said())
 
     async def _handed_on(
-        self, sale: Sale, nonce: str, verdict: Finish | Park, begun: Begun, said: bytes
+        self, sale: Sale, nonce: str, verdict: Finish | Park, begun: Begun, said: Said
     ) -> bool:
         """Let another lane have what this one surely did not sell; tell whether one has it."""
         why = going_on(verdict, mode=begun.status)
         if why is None:
             return False
         reason = (isinstance(verdict, Park) and verdict.lane_reason) or verdict.reason
-        handing = handing_of(sale, nonce, why=why, reason=reason, said=said)
+        handing = handing_of(sale, nonce, why=why, reason=reason, said=said())
         reply, lane = await self._steps.hand_on(handing)
         if reply != "moved":
             return False
@@ -267,7 +270,7 @@ class Carrier:
     def _report(self, sale: Sale, reply: str, state: str) -> None:
         if reply == "ok":
             seconds = max(self._clock.now_ms() - sale.accepted_at_ms, 0) / 1_000
-            metrics.SETTLE_SECONDS.labels(self._name, state).observe(seconds)
+            metrics.settle_seconds(self._name, state).observe(seconds)
             log.info("topup_settled", topup_id=sale.topup_id, state=state, elapsed_s=seconds)
         else:
             log.warning("outcome_not_taken", topup_id=sale.topup_id, reply=reply, state=state)

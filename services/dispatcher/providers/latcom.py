@@ -52,6 +52,7 @@ class Latcom:
     ) -> None:
         self._settings = settings
         self._url = provider_url(settings.url, "LATCOM_URL")
+        self._orders = self._url / "api/tn/fast"
         connecting_ms = connect_ms(settings.timeout_ms)
         self._login_answer_ms = min(LOGIN_ANSWER_MS_MAX, settings.timeout_ms // 2)
         self._wire = Wire(connect_timeout_ms=connecting_ms, answer_timeout_ms=settings.timeout_ms)
@@ -75,9 +76,7 @@ class Latcom:
             body = order_body(sale, attempt.reference)
         except NotSold as problem:
             return Refused(str(problem), code="not_sold", kind="final", raw="")
-        reply = await self._bearer.call(
-            "POST", self._url / "api/tn/fast", body=body, permit=attempt
-        )
+        reply = await self._bearer.call("POST", self._orders, body=body, permit=attempt)
         if not isinstance(reply, Reply):
             return reply
         return classify(reply, attempt.reference, self._mask_for(sale))

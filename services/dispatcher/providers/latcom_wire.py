@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, Literal
 
 import msgspec
@@ -24,6 +25,7 @@ OFFER: Final = OFFERS["LATCOM"]
 COUNTRIES: Final = {"MX": "MEXICO"}
 OPERATOR: Final = "TELEFONICA"
 HTTP_OK: Final = 200
+AMOUNTS_MAX: Final = 1_024
 
 CODES: Final[Mapping[str, Literal["retry", "hold"]]] = {
     # LATCOM publishes no codes: a row comes with where it was seen. All others are final. None is
@@ -87,6 +89,7 @@ def order_body(sale: Sale, reference: str) -> bytes:
     )
 
 
+@lru_cache(maxsize=AMOUNTS_MAX)
 def wire_amount(product: Product, amount_minor: int, currency: str) -> str:
     """Return the amount without the tax inside it, as a JSON number; half a cent goes up."""
     return plain(product.without_tax(amount_minor), currency)

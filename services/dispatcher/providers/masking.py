@@ -2,18 +2,21 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 import msgspec
 
 EVIDENCE_CHARS_MAX: Final = 1_024
 SECRET_CHARS_MIN: Final = 4
+SPELLINGS_MAX: Final = 16
 _HIDDEN: Final = "***"
 _BEARER: Final = re.compile(r"(?i)\bbearer\s+[\w.~+/=-]+")
 _JWT: Final = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*")
 _DIALLED: Final = re.compile(r"[0-9](?:[\s().-]{0,2}[0-9]){9,14}")
 _NATIONAL_DIGITS: Final = 10
 _SHOWN_DIGITS: Final = 2
+_NO_DIGIT: Final = bytes(set(range(256)) - set(b"0123456789"))
 
 
 def mask(answer: bytes | str, *, phone: str, secrets: Iterable[str]) -> str:
@@ -22,9 +25,12 @@ def mask(answer: bytes | str, *, phone: str, secrets: Iterable[str]) -> str:
     Masked first and cut then: a cut through a secret would leave half of it.
     """
     text = storable(answer if isinstance(answer, str) else answer.decode("utf-8", "replace"))
-    for secret in sorted(_spellings(secrets), key=len, reverse=True):
+    for secret in _spellings(tuple(secrets)):
         text = text.replace(secret, _HIDDEN)
-    text = _JWT.sub(_HIDDEN, _BEARER.sub(f"Bearer {_HIDDEN}", text))
+    if "bearer" in text.lower():
+        text = _BEARER.sub(f"Bearer {_HIDDEN}", text)
+    if "eyJ" in text:
+        text = _JWT.sub(_HIDDEN, text)
     text = _without_phone(text, phone[-_NATIONAL_DIGITS:])
     if len(text) > EVIDENCE_CHARS_MAX:
         return text[: EVIDENCE_CHARS_MAX - 1] + "…"
@@ -43,10 +49,14 @@ def _without_phone(text: str, national: str) -> str:
         digits = "".join(filter(str.isdigit, found[0]))
         return digits.replace(national, hidden) if national in digits else found[0]
 
-    return _DIALLED.sub(hide, text.replace(national, hidden))
+    text = text.replace(national, hidden)
+    digits = text.encode(errors="replace").translate(None, delete=_NO_DIGIT)
+    return _DIALLED.sub(hide, text) if national.encode() in digits else text
 
 
-def _spellings(secrets: Iterable[str]) -> set[str]:
-    """Return each secret as it is, and as JSON writes it."""
+@lru_cache(maxsize=SPELLINGS_MAX)
+def _spellings(secrets: tuple[str, ...]) -> list[str]:
+    """Return each secret as it is, and as JSON writes it; the longest first."""
     long_enough = [secret for secret in secrets if len(secret) >= SECRET_CHARS_MIN]
-    return {*long_enough, *(msgspec.json.encode(s)[1:-1].decode() for s in long_enough)}
+    found = {*long_enough, *(msgspec.json.encode(s)[1:-1].decode() for s in long_enough)}
+    return sorted(found, key=len, reverse=True)

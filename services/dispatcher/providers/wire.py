@@ -9,7 +9,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, Protocol
 
 import aiohappyeyeballs
@@ -21,6 +21,8 @@ from shared.web.client import BrokenAnswer, Connection, Reply
 CONNECT_MS_MAX: Final = 3_000
 IDLE_S_MAX: Final = 4.0
 """Shorter than servers wait (5 s at the shortest): they must not be the ones to close."""
+HEADS_MAX: Final = 64
+"""Heads kept as they go out: most requests of a token's life have the same one."""
 SECOND_ADDRESS_S: Final = 0.25
 """How long a host's first address is tried alone (RFC 8305, section 8)."""
 _SAID: Final = {
@@ -86,8 +88,7 @@ class Wire:
         exchange = _Exchange(permit, answer_timeout_ms)
         try:
             request = _written(method, url, headers, body)
-            async with asyncio.timeout(self._connect_s) as exchange.deadline:
-                reply = await self._exchange(exchange, url, request)
+            reply = await self._exchange(exchange, url, request)
         except (BrokenAnswer, OSError, ValueError) as problem:
             return exchange.verdict(problem)
         return NotSent(exchange.withheld) if reply is None else reply
@@ -105,14 +106,12 @@ class Wire:
 
     async def _exchange(self, exchange: "_Exchange", url: URL, request: bytes) -> Reply | None:
         origin = (url.scheme, url.host or "", url.port or 0)
-        connection = self._kept(origin) or await self._open(origin)
+        connection = self._kept(origin) or await self._opened(exchange, origin)
+        if not exchange.may_write(usable=connection.usable):
+            connection.abort()
+            return None
         try:
-            if not exchange.may_write(usable=connection.usable):
-                connection.abort()
-                return None
-            answer = connection.write(request)
-            await exchange.hand_over()
-            reply = await answer
+            reply = await exchange.write(connection, request)
         except BaseException:
             connection.abort()
             raise
@@ -140,6 +139,12 @@ class Wire:
         while kept[0].idle_since < now - IDLE_S_MAX:
             kept.popleft().abort()
 
+    async def _opened(self, exchange: "_Exchange", origin: Origin) -> Connection:
+        async with asyncio.timeout(self._connect_s) as deadline:
+            connection = await self._open(origin)
+        exchange.too_late = deadline.expired()
+        return connection
+
     async def _open(self, origin: Origin) -> Connection:
         scheme, host, port = origin
         loop = asyncio.get_running_loop()
@@ -162,32 +167,38 @@ class Wire:
 class _Exchange:
     """What became of one request; `written` from the instant that a byte can have left."""
 
-    deadline: asyncio.Timeout
-
     def __init__(self, permit: Permit, answer_timeout_ms: int) -> None:
         self._permit = permit
         self._answer_timeout_ms = answer_timeout_ms
+        self.too_late = False
         self.written = False
         self.withheld = ""
 
     def may_write(self, *, usable: bool) -> bool:
-        """Decide on the write, and start the answer's time; the last look at the clock."""
-        if self.deadline.expired():
+        """Decide on the write; the last look at the clock."""
+        if self.too_late:
             self.withheld = "too late to send"
         elif not usable:
             self.withheld = "the connection was lost before the request"
         elif not self._permit.may_send():
             self.withheld = "too much of the lease had gone"
         else:
-            now = asyncio.get_running_loop().time()
-            self.deadline.reschedule(now + self._answer_timeout_ms / 1_000)
             self.written = True
         return self.written
 
-    async def hand_over(self) -> None:
-        """Say that it was sent; a turn of the loop later, for the loop writes at a turn's end."""
-        await asyncio.sleep(0)
-        self._permit.was_sent()
+    async def write(self, connection: Connection, request: bytes) -> Reply:
+        """Write it, and wait as long as an answer may take.
+
+        That it was sent is said a turn of the loop later, for the loop writes at a turn's end.
+        """
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self._answer_timeout_ms / 1_000, connection.give_up)
+        try:
+            answer = connection.write(request)
+            loop.call_soon(self._permit.was_sent)
+            return await answer
+        finally:
+            timer.cancel()
 
     def verdict(self, problem: BaseException) -> NotSent | Unknown:
         """Classify what ended the exchange early."""
@@ -203,13 +214,19 @@ def _written(method: str, url: URL, headers: Mapping[str, str], body: bytes) -> 
     Raises:
         ValueError: a header would be more than one line.
     """
-    said = _SAID | {**headers, "content-length": str(len(body))}
+    head = _head(method, url, tuple(headers.items()))
+    return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+
+
+@lru_cache(maxsize=HEADS_MAX)
+def _head(method: str, url: URL, headers: tuple[tuple[str, str], ...]) -> bytes:
+    said = _SAID | dict(headers)
     lines = [f"{method} {url.raw_path_qs} HTTP/1.1", f"host: {url.host_port_subcomponent}"]
     lines += [f"{name}: {value}" for name, value in said.items()]
-    head = "\r\n".join(lines)
-    if not head.count("\r") == head.count("\n") == len(lines) - 1:
+    head = "\r\n".join([*lines, ""])
+    if not head.count("\r") == head.count("\n") == len(lines):
         raise ValueError("a header has a line break in it")
-    return head.encode("latin-1") + b"\r\n\r\n" + body
+    return head.encode("latin-1")
 
 
 @cache
