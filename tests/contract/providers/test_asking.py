@@ -91,7 +91,7 @@ async def test_never_heard_of_it_is_said_and_never_believed(
     verdict: Any = after_inquiry(
         answer, final=True, facts=kit.facts, attempt=2, by="d", chance=0, resend=True
     )
-    assert verdict.why == "unknown"
+    assert verdict.why == "no_proof"
 
 
 @askable
