@@ -145,10 +145,10 @@ async def isolate(house: House, fault: Fault) -> None:
 async def full_disk(house: House, fault: Fault) -> None:
     """Let no file of the server grow; whom that ends is started again, on what it had."""
     for pid in await _pids(house, fault):
-        await asyncio.to_thread(_limit_files, pid, 0)
+        await asyncio.to_thread(limit_files, pid, 0)
     await asyncio.sleep(fault.for_s)
     for pid in await _pids(house, fault):
-        await asyncio.to_thread(_limit_files, pid, resource.RLIM_INFINITY)
+        await asyncio.to_thread(limit_files, pid, resource.RLIM_INFINITY)
     await _revive(house, fault.target)
 
 
@@ -199,7 +199,7 @@ async def locked(house: House, fault: Fault) -> None:
 
 async def in_recovery(house: House, fault: Fault) -> None:
     """Kill a backend: PostgreSQL ends all others and recovers, refusing everyone meanwhile."""
-    children = _children(house.servers["postgres"].pid)
+    children = children_of(house.servers["postgres"].pid)
     if not children:
         raise Missed
     _signal(children[fault.pick % len(children)], signal.SIGKILL)
@@ -241,11 +241,12 @@ async def _one_of(house: House, fault: Fault) -> int:
 async def _pids(house: House, fault: Fault) -> list[int]:
     if fault.target in SERVERS:
         pid = house.servers[fault.target].pid
-        return [pid, *_children(pid)]
+        return [pid, *children_of(pid)]
     return [await _one_of(house, fault)]
 
 
-def _children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
+    """Return the processes that it has started, and that still are."""
     try:
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:  # noqa: PTH123 - a kernel file
             return [int(child) for child in file.read().split()]
@@ -264,15 +265,20 @@ def _lives(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-def _limit_files(pid: int, size: int) -> None:
+def limit_files(pid: int, size: int) -> None:
     """Bound the files that a process may write, as the user that it runs under."""
 
     def limit() -> None:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
-    with contextlib.suppress(OSError, subprocess.SubprocessError):  # it is gone already
+    try:
         owner = os.stat(f"/proc/{pid}")  # noqa: PTH116 - a kernel file
-        subprocess.run(["/bin/true"], user=owner.st_uid, preexec_fn=limit, check=True)
+        subprocess.run(
+            ["/bin/true"], user=owner.st_uid, group=owner.st_gid, preexec_fn=limit, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        if _lives(pid):
+            raise
 
 
 async def _revive(house: House, name: str) -> None:

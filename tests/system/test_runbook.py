@@ -1,17 +1,25 @@
 """Nights of the runbook, really had: its own commands show the symptom, and mend it."""
 
 import asyncio
+import contextlib
+import os
 import re
 import shlex
+import signal
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shared.bus.lanes import Lanes
 from shared.bus.topups import Topups
 from shared.contracts.acts import act_by
+from shared.runtime.background import end
 from shared.runtime.redis import Client
+from tests.chaos.faults import children_of, limit_files
 from tests.runbook import sections
 from tests.system.stack import Stack, until
 
@@ -39,12 +47,14 @@ async def sold(stack: Stack, phone: str = "5566374100") -> str:
     status, body = await stack.post(phone=phone)
     assert status == 202, body
 
-    async def booked() -> bool:
-        shown = await asyncio.to_thread(stack.topup, "explain", body["topup_id"])
-        return " booked " in shown.stdout
-
-    await until(booked)
+    await until(lambda: is_booked(stack, body["topup_id"]))
     return str(body["topup_id"])
+
+
+async def is_booked(stack: Stack, topup_id: str) -> bool:
+    """Tell whether the books have its end."""
+    shown = await asyncio.to_thread(stack.topup, "explain", topup_id)
+    return " booked " in shown.stdout
 
 
 async def test_a_lane_is_held(stack: Stack, redis: Client) -> None:
@@ -83,6 +93,109 @@ async def test_a_service_is_gone(stack: Stack, symptom: str, gone: str, part: st
     done = await follow(stack, SECTIONS[symptom].do)
     assert [one.returncode for one in done] == [0] * len(done), said(done)
     await until(lambda: is_well(wanted=True))
+
+
+async def test_postgresql_is_full(stack: Stack) -> None:
+    """Sales go on; looking shows what is away, and once there is room all is booked and whole."""
+    section = SECTIONS["postgresql-is-down-or-full"]
+    before = [await sold(stack) for _ in range(2)]
+
+    async def is_well(wanted: bool) -> bool:
+        _, health = await stack.get("/health")
+        return bool((health["services"]["database"]["status"] == "healthy") is wanted)
+
+    async with full(stack):
+        status, body = await stack.post(phone="5566374101")
+        assert status == 202, body
+        await until(lambda: is_well(wanted=False))
+        doctor, ledger = await follow(stack, section.look)
+        assert doctor.returncode == 1
+        assert "database" in doctor.stdout
+        assert "database_lost" in ledger.stdout
+
+        async def paid() -> bool:
+            return bool((await stack.status_of(body["topup_id"]))["status"] == "succeeded")
+
+        await until(paid)
+    await until(lambda: is_well(wanted=True))
+    await until(lambda: is_booked(stack, body["topup_id"]))
+    (verified,) = await follow(stack, section.do)
+    assert verified.returncode == 0, said([verified])
+    assert [await is_booked(stack, one) for one in before] == [True, True]
+
+
+@asynccontextmanager
+async def full(stack: Stack) -> AsyncIterator[None]:
+    """Let no file of PostgreSQL grow, whoever starts it again, until the block ends."""
+    folder = stack.folder / "postgres"
+
+    async def keep_full() -> None:
+        while True:
+            with contextlib.suppress(OSError, ValueError, IndexError, subprocess.SubprocessError):
+                pid = int((folder / "postmaster.pid").read_text().splitlines()[0])
+                for one in [pid, *children_of(pid)]:
+                    await asyncio.to_thread(limit_files, one, 0)
+            await asyncio.sleep(0.05)
+
+    keeping = asyncio.create_task(keep_full())
+    try:
+        yield
+    finally:
+        await end([keeping])
+
+
+async def test_a_replica_flaps(stack: Stack) -> None:
+    """`ps` counts its restarts, its last words are there, and the others sell meanwhile."""
+    flapping = stack.ps("dispatcher")[0]["id"]
+
+    def row() -> dict[str, Any]:
+        (found,) = [one for one in stack.ps("dispatcher") if one["id"] == flapping]
+        return dict(found)
+
+    began = row()["restarts"]
+    killed: set[int] = set()
+    for _ in range(3):
+
+        async def another_life() -> int | None:
+            pid = (await asyncio.to_thread(row))["pid"]
+            return None if pid in killed else pid
+
+        pid = await until(another_life)
+        killed.add(pid)
+        os.kill(pid, signal.SIGKILL)
+        assert (await stack.post(phone="5566374102"))[0] == 202
+    ps, logs, doctor = await follow(stack, SECTIONS["a-replica-flaps"].look)
+    restarts = row()["restarts"]
+    assert restarts >= began + 2
+    shown = [line.split() for line in ps.stdout.splitlines()]
+    assert any({flapping, str(restarts)} <= set(line) for line in shown), ps.stdout
+    assert (logs.returncode, flapping in logs.stdout) == (0, True)
+    await until(lambda: is_ready(stack, flapping))
+    assert await asyncio.to_thread(lambda: stack.topup("doctor").returncode) == 0, said([doctor])
+    await sold(stack, "5566374103")
+
+
+async def is_ready(stack: Stack, replica: str) -> bool:
+    return [one["state"] for one in stack.ps() if one["id"] == replica] == ["ready"]
+
+
+async def test_the_limiter_is_killed(stack: Stack) -> None:
+    """While it hangs each gateway enforces its share; killed, it is there again by itself."""
+    (limiter,) = stack.ps("ratelimiter")
+
+    async def is_well(wanted: bool) -> bool:
+        _, health = await stack.get("/health")
+        return bool((health["services"]["ratelimiter"]["status"] == "healthy") is wanted)
+
+    os.kill(limiter["pid"], signal.SIGSTOP)
+    await until(lambda: is_well(wanted=False))
+    assert (await stack.post(phone="5566374104"))[0] == 202
+    ps, _doctor = await follow(stack, SECTIONS["the-limiter-is-degraded"].look)
+    assert "ratelimiter" in ps.stdout
+    os.kill(limiter["pid"], signal.SIGKILL)
+    await until(lambda: is_well(wanted=True))
+    (again,) = stack.ps("ratelimiter")
+    assert again["pid"] != limiter["pid"]
 
 
 async def test_valkey_refuses_writes(stack: Stack, redis: Client) -> None:
