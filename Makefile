@@ -39,8 +39,8 @@ asyncapi: .venv/.dev ## renew docs/asyncapi.json
 	.venv/bin/topup asyncapi > docs/asyncapi.json
 model: .venv/.dev ## search the protocol's model in full, and without each rule (RULES= for the stories of some; up to half an hour)
 	$(PY) -m tests.model $(RULES)
-model-long: .venv/.dev ## 10,000 random lives of a topup on a real Valkey, compared with the model (SEED=, EXAMPLES=)
-	EXAMPLES=$(or $(EXAMPLES),10000) SEED=$(or $(SEED),0) $(PY) -m pytest -q tests/model/test_machine.py
+model-long: .venv/.dev ## 10,000 random lives of a topup on a real Valkey, compared with the model (SEED=, EXAMPLES=; BUGS=1: seeded bugs, each to be seen)
+	EXAMPLES=$(or $(EXAMPLES),10000) SEED=$(or $(SEED),$(if $(BUGS),1,0)) $(PY) -m pytest -q tests/model/test_machine.py -k $(if $(BUGS),seen,agree)
 
 check: format lint types imports unused ## the gate: seconds, no servers
 format: .venv/.dev

@@ -51,6 +51,8 @@ class Record(msgspec.Struct):
     """The lane that may have it after this one."""
     tried: bool = False
     """An attempt was begun on this lane."""
+    since: int = 0
+    """The attempts that were begun on others."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -182,17 +184,21 @@ class Server:
 
     # -- finish ----------------------------------------------------------------------------------
 
-    def finish(self, nonce: str, to: str) -> Reply:
-        """End an attempt with what the provider said."""
+    def finish(self, nonce: str, to: str, *, lane: str = "") -> Reply:
+        """End an attempt with what the provider said; `lane` is the one it was made on."""
         r = self.record
         if r is None:
             return Reply("lost")
         settled, word = self._decide(r, nonce, to)
+        elsewhere = lane not in ("", r.lane)
+        if r.state in FINAL and elsewhere and to == "succeeded":
+            word = "contradiction"  # whoever was told to go on has paid after all
         if settled:
             own = r.nonce == nonce and r.mode == "send"
             if own and to == "unresolved" and self.keeps("unresolved_is_doubt"):
                 self._suspect(r, self.now)
-            self._settle(r, settled)
+            self._settle(r, settled, acknowledges=not elsewhere)
+            r.lane = lane or r.lane
         return Reply(word)
 
     def _decide(self, r: Record, nonce: str, to: str) -> tuple[str, str]:
@@ -258,20 +264,28 @@ class Server:
 
     # -- from lane to lane ------------------------------------------------------------------------
 
-    def hand_on(self, nonce: str, onward: str) -> Reply:
+    def hand_on(
+        self, nonce: str, onward: str, why: str = "refused", *, lane: str = "", tries: int = 0
+    ) -> Reply:
         """End an attempt with a definite no, for another lane to have the topup."""
         r = self.record
         if r is None:
             return Reply("kept")
+        if lane not in ("", r.lane) and r.nonce == nonce and r.state not in FINAL:
+            return Reply("moved")
         own = r.state == "active" and r.nonce == nonce and r.mode == "send"
-        return Reply("moved" if own and self._move_on(r, onward) else "kept")
+        enough = why in ("refused", "hold") or r.attempt - r.since >= tries
+        goes = own and enough and self._move_on(r, onward, anyway=why == "refused")
+        return Reply("moved" if goes else "kept")
 
     def _is_held(self, r: Record) -> bool:
         return self.held and r.lane == "1"
 
-    def _move_on(self, r: Record, entry: str) -> bool:
-        """Give it to the next lane, carrier and all."""
+    def _move_on(self, r: Record, entry: str, *, anyway: bool = False) -> bool:
+        """Give it to the next lane, carrier and all; `anyway`: also to a held one."""
         if not r.route or (r.doubt and self.keeps("doubt_never_moves")):
+            return False
+        if self.held and r.route == "1" and not anyway:
             return False
         if self.entries.get(r.entry) == "":  # not delivered yet: it stays, and is turned away
             self.entries[f"s{r.entry}"] = self.entries.pop(r.entry)
@@ -284,6 +298,7 @@ class Server:
         r.owner = r.mode = ""
         r.lease_until, r.first_send_at = 0, NEVER
         r.lane, r.route, r.tried = r.route, "" if r.tried else former, False
+        r.since = r.attempt
         r.state = "queued"
         return True
 
@@ -379,10 +394,11 @@ class Server:
         keeps_latest = self.keeps("quarantine_is_the_latest")
         r.quarantine_until = max(r.quarantine_until, until) if keeps_latest else until
 
-    def _settle(self, r: Record, to: str) -> None:
+    def _settle(self, r: Record, to: str, *, acknowledges: bool = True) -> None:
         r.seq += 1
         self.told = (*self.told, to)
-        self._acknowledge(r.entry)
+        if acknowledges:
+            self._acknowledge(r.entry)
         self.due = None
         r.entry = r.owner = r.mode = ""
         r.lease_until = 0

@@ -215,15 +215,16 @@ def _end(world: World, name: str, owner: Owner, now: Now) -> Iterator[Step]:
 
 def _hand_on(world: World, name: str, owner: Owner, now: Now) -> Iterator[Step]:
     """After a no of its own, another lane may have it; else it ends here as ever."""
+    why = "refused" if owner.answer == "finish:failed" else "no"
     w = write(now)
-    reply = w.server.hand_on(owner.nonce, w.onward())
+    reply = w.server.hand_on(owner.nonce, w.onward(), why)
     if reply.word == "moved":
         w.owners[name] = Owner()
     else:
         w.owners[name].again = True
     yield f"{name} hands on ({owner.nonce}): {reply.word}", HELP, w
     w = write(now)
-    w.server.hand_on(owner.nonce, w.onward())
+    w.server.hand_on(owner.nonce, w.onward(), why)
     yield f"{name} hands on ({owner.nonce}): {reply.word}; the reply is lost", RARE, w
 
 

@@ -5,18 +5,19 @@ back, and every time in a record can be compared to the millisecond.
 """
 
 import re
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from shared.bus import functions
+from shared.bus.messages import Begun, Handing, Work
 from shared.bus.reader import GroupReader
 from shared.contracts.acts import act_by
-from shared.contracts.limits import SILENT_MS
+from shared.contracts.limits import LANE_TRIES, SILENT_MS
 from shared.contracts.states import State
 from shared.contracts.streams import DISPATCHER_GROUP, PartitionKeys
 from shared.runtime.redis import Client
 from tests.integration.bus.bench import (
+    BODY,
     DEDUPE_WINDOW_MS,
     DELIVER_BEFORE_MS,
     LANE,
@@ -24,21 +25,21 @@ from tests.integration.bus.bench import (
     QUARANTINE_MS,
     Bench,
 )
-from tests.model.functions import FINAL, NEVER, Record, Reply, Server, Terms
+from tests.integration.bus.test_routes import OTHER, ROUTED
+from tests.model.alike import ID, compare, look
+from tests.model.functions import Record, Reply, Server, Terms
 
-ID: Final = "t"
 CLOCK: Final = "clock"
 HELD_RECHECK_MS: Final = 5_000
-MANY: Final = 100
-"""More entries than one topup ever has."""
+NAMES: Final = {"1": LANE, "2": OTHER}
 START_MS: Final = 1_700_000_000_000
 _TIME: Final = re.compile(rb"local t = redis\.call\('TIME'\)\n  return [^\n]*\n")
 _TOLD: Final = b"return tonumber(redis.call('GET', '" + CLOCK.encode() + b"'))\n"
 
 
-async def load_with_clock(client: Client) -> None:
-    """Load the library as it is, but for its clock."""
-    told, found = _TIME.subn(_TOLD, functions.source())
+async def load_with_clock(client: Client, library: bytes) -> None:
+    """Load this text of the library as it is, but for its clock."""
+    told, found = _TIME.subn(_TOLD, library)
     assert found == 1, "the library reads the time in one place"
     await client.execute_command("FUNCTION", "LOAD", "REPLACE", told)
     meta = PartitionKeys(0).meta
@@ -57,39 +58,43 @@ class Kept(msgspec.Struct, frozen=True):
     beats: dict[str, int]
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What Valkey has of the topup after a step."""
-
-    record: dict[str, str]
-    left_ms: int
-    due: int | None
-    pending: dict[str, str]
-    unread: list[str]
-    told: tuple[str, ...]
-
-
 class Pair:
-    """One topup in Valkey and in the model; each call is made in both and must answer alike."""
+    """One topup in Valkey and in the model; each call is made in both and must answer alike.
 
-    def __init__(self, client: Client, kind: str, *, covers: bool) -> None:
-        self.bench = Bench(client)
-        self.bench.kind, self.bench.covers = kind, covers
+    An entry is named `<lane>:<id>`, and lanes as in the model: `1`, and `2` where it is `routed`.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        kind: str,
+        *,
+        covers: bool = False,
+        routed: bool = False,
+        replicated: bool = False,
+    ) -> None:
         self.client = client
+        self.lanes = {lane: Bench(client, NAMES[lane]) for lane in ("12" if routed else "1")}
+        for bench in self.lanes.values():
+            bench.kind, bench.covers = kind, covers
+        self.bench = self.lanes["1"]
+        self.route = tuple(NAMES.values()) if routed else ()
         terms = Terms(
             kind, LEASE_MS, QUARANTINE_MS, DEDUPE_WINDOW_MS, covers, recheck=HELD_RECHECK_MS
         )
         self.model = Server(terms)
         self.beats: dict[str, int] = {}
+        self.replicated = replicated
         self.replica: Kept | None = None
 
     async def start(self) -> None:
-        """Empty the server and prepare the lane."""
+        """Empty the server and prepare the lanes."""
         vouched = await self.client.hgetall(self.bench.keys.meta)
-        await self.client.flushall()
+        await self.client.flushdb()
         await self.client.hset(self.bench.keys.meta, mapping=vouched)
         await self.set_clock(START_MS)
-        await self.bench.topups.prepare(LANE)
-        await self.sync()
+        for bench in self.lanes.values():
+            await bench.topups.prepare(bench.lane_name)
 
     async def set_clock(self, now_ms: int) -> None:
         """Let it be this time for both."""
@@ -99,44 +104,72 @@ class Pair:
     # -- the functions, in both ------------------------------------------------------------------
 
     async def accept(self) -> None:
-        (reply,) = await self.bench.accept(ID)
-        entry = await self._entry()
-        expected = self.model.accept(entry, self.model.now + DELIVER_BEFORE_MS)
-        assert _word(reply) == expected.word
+        body = ROUTED if self.route else BODY
+        (reply,) = await self.bench.accept(ID, body=body, route=self.route)
+        entry = await self._entry() if self.model.record is None else ""
+        deliver_before = self.model.now + DELIVER_BEFORE_MS
+        expected = self.model.accept(entry, deliver_before, route="2" if self.route else "")
+        assert getattr(reply, "status", reply) == expected.word
 
     async def begin(self, owner: str, entry: str, nonce: str) -> Reply:
-        begun = await self.bench.begin(ID, owner, nonce, entry=entry)
+        lane, _, own = entry.partition(":")
+        bench = self.lanes[lane]
+        work = Work(id=ID, entry=own, key_hash="", nonce=nonce, route=self.route)
+        (begun,) = await bench.topups.begin(
+            0, bench.lane_name, [work], owner=owner, terms=bench.terms
+        )
+        assert isinstance(begun, Begun), begun
         self.beats[owner] = self.model.now
         self.model.silent = [name for name in "abc" if self._is_silent(name)]
-        expected = self.model.begin(owner, entry, nonce)
+        onward = await self._onward(moved=begun.status == "moved")
+        expected = self.model.begin(owner, entry, nonce, onward)
+        self._rename()
         number = begun.after_ms if expected.number else 0
         assert (begun.status, number) == (expected.word, expected.number)
         return expected
 
-    async def finish(self, nonce: str, to: str) -> Reply:
-        word, _ = await self.bench.finish(ID, nonce, State(to))
-        expected = self.model.finish(nonce, to)
+    async def finish(self, lane: str, nonce: str, to: str) -> Reply:
+        word, _ = await self.lanes[lane].finish(ID, nonce, State(to))
+        expected = self.model.finish(nonce, to, lane=lane)
         assert word == expected.word
         return expected
 
-    async def park(self, nonce: str, why: str, delay_ms: int) -> Reply:
-        word, granted_ms = await self.bench.park(ID, nonce, why, delay_ms=delay_ms)
+    async def park(self, lane: str, nonce: str, why: str, delay_ms: int) -> Reply:
+        word, granted_ms = await self.lanes[lane].park(ID, nonce, why, delay_ms=delay_ms)
         expected = self.model.park(nonce, why, delay_ms)
         assert (word, granted_ms) == (expected.word, expected.number)
+        return expected
+
+    async def hand_on(self, lane: str, nonce: str, why: str) -> Reply:
+        bench = self.lanes[lane]
+        handing = Handing(
+            id=ID, key_hash="", nonce=nonce, why=why, reason="no", said=b"", route=self.route
+        )
+        (reply,) = await bench.topups.hand_on(0, bench.lane_name, [handing], terms=bench.terms)
+        assert isinstance(reply, tuple), reply
+        onward = await self._onward(moved=reply[0] == "moved")
+        expected = self.model.hand_on(nonce, onward, why, lane=lane, tries=LANE_TRIES)
+        self._rename()
+        assert reply[0] == expected.word
         return expected
 
     async def wake(self) -> None:
         replies = await self.bench.topups.wake_due(0, now_ms=self.model.now, count_max=9)
         due = self.model.due
         is_due = due is not None and due <= self.model.now
-        expected = [self.model.wake(await self._entry()).word] if is_due else []
+        entry = await self._entry() if is_due else ""
+        expected = [self.model.wake(entry, entry).word] if is_due else []
+        self._rename()
         assert list(replies) == expected
 
     async def expire(self) -> None:
         """Look over what is not delivered; the reply stays inside, its effect is compared."""
-        await self.bench.topups.expire_unread(0, LANE, after="0-0", count_max=9)
-        if "" in self.model.entries.values():
-            self.model.expire()
+        for lane, bench in self.lanes.items():
+            unread = [e for e, holder in self.model.entries.items() if e[0] == lane and not holder]
+            await bench.topups.expire_unread(0, bench.lane_name, after="0-0", count_max=9)
+            if unread and self.model.record and self.model.record.lane == lane:
+                self.model.expire(await self._entry())
+                self._rename()
 
     async def resolve(self, to: str, asked_at_ms: int) -> Reply:
         word, detail = await self.bench.resolve(ID, State(to), asked_at_ms=asked_at_ms)
@@ -146,10 +179,12 @@ class Pair:
         return expected
 
     async def bury(self, entry: str) -> None:
-        word = await self.bench.bury(ID, entry)
+        lane, _, own = entry.partition(":")
+        word = await self.lanes[lane].bury(ID, own)
         assert word == self.model.bury(entry).word
 
     async def hold(self, *, held: bool) -> None:
+        """Hold or open the first lane, as people do."""
         if held:
             await self.bench.lanes.hold(LANE, act=act_by("test", why="people"))
         else:
@@ -161,7 +196,8 @@ class Pair:
     async def read(self, owner: str) -> list[str]:
         """Deliver what is new, or again what was delivered to this owner."""
         await self.beat(owner)
-        await self.bench.deliver(owner)
+        for bench in self.lanes.values():
+            await bench.deliver(owner)
         for entry, holder in self.model.entries.items():
             if not holder:
                 self.model.entries[entry] = owner
@@ -170,7 +206,8 @@ class Pair:
     async def claim(self, owner: str) -> None:
         await self.beat(owner)
         reader = GroupReader(self.client, self.client, group=DISPATCHER_GROUP, consumer=owner)
-        await reader.claim(self.bench.stream, self.bench.keys.alive, count_max=9)
+        for bench in self.lanes.values():
+            await reader.claim(bench.stream, bench.keys.alive, count_max=9)
         for entry, holder in list(self.model.entries.items()):
             if holder and holder != owner and self._is_silent(holder):
                 self.model.claim(owner, entry)
@@ -186,7 +223,9 @@ class Pair:
     # -- a failover ------------------------------------------------------------------------------
 
     async def sync(self) -> None:
-        """Let the replica have everything."""
+        """Let the replica, if there is one, have everything."""
+        if not self.replicated:
+            return
         keys = sorted(await self.client.keys("topup:*"))
         pipe = self.client.pipeline(transaction=False)
         for key in keys:
@@ -217,66 +256,20 @@ class Pair:
     # -- are they alike? -------------------------------------------------------------------------
 
     async def compare(self) -> None:
-        """The record, its carrier and what was told: the same in both."""
-        found = await self._look()
-        model = self.model
-        assert _as_told(found.record) == _as_told(_fields(model.record))
-        assert found.pending | dict.fromkeys(found.unread, "") == model.entries
-        assert found.told == model.told
-        assert found.due == model.due
-        if found.record.get("state") in FINAL:
-            assert found.left_ms > 0
-
-    async def _look(self) -> Found:
-        """Return all of it in one round trip: there is a look after each step."""
-        keys, stream = self.bench.keys, self.bench.stream
-        pipe = self.client.pipeline(transaction=False)
-        pipe.hgetall(keys.record(ID)).pttl(keys.record(ID)).zscore(keys.waiting, ID)
-        pipe.xpending_range(stream, DISPATCHER_GROUP, "-", "+", MANY)
-        pipe.xinfo_groups(stream).xrange(stream).xrange(keys.outcomes)
-        record, left_ms, due, pending, groups, entries, outcomes = await pipe.execute()
-        (read_to,) = [
-            _place(group["last-delivered-id"])
-            for group in groups
-            if group["name"] == DISPATCHER_GROUP.encode()
-        ]
-        return Found(
-            record={name.decode(): value.decode() for name, value in record.items()},
-            left_ms=left_ms,
-            due=None if due is None else int(due),
-            pending={row["message_id"].decode(): row["consumer"].decode() for row in pending},
-            unread=[entry.decode() for entry, _ in entries if _place(entry) > read_to],
-            told=tuple(fields[b"state"].decode() for _, fields in outcomes),
-        )
+        """Hold all that there is of the topup against the model."""
+        compare(await look(self.lanes), self.model, NAMES)
 
     async def _entry(self) -> str:
-        return (await self.bench.record(ID)).get("entry", "")
+        """Return the entry that carries it, by its name here."""
+        lane, entry = await self.client.hmget(self.bench.keys.record(ID), "lane", "entry")
+        names = {name.encode(): lane for lane, name in NAMES.items()}
+        return f"{names[lane]}:{entry.decode()}" if entry else ""
 
+    async def _onward(self, *, moved: bool) -> str:
+        return await self._entry() if moved else "none"
 
-def _place(entry: bytes) -> tuple[int, int]:
-    """Return an entry's place in its stream, as something that can be compared."""
-    ms, _, number = entry.partition(b"-")
-    return int(ms), int(number)
-
-
-def _word(reply: Any) -> str:
-    return str(reply.status)
-
-
-def _fields(record: Record | None) -> dict[str, str]:
-    if record is None:
-        return {}
-    fields = msgspec.structs.asdict(record)
-    if record.first_send_at == NEVER:
-        fields["first_send_at"] = 0
-    return {name: str(value) for name, value in fields.items()}
-
-
-def _as_told(fields: dict[str, str]) -> dict[str, str]:
-    """Return the fields of section 4 that are still read; an absent one is empty or 0."""
-    names = msgspec.structs.asdict(Record()).keys() - {"lane", "route", "tried"}
-    left = {name: value for name in names if (value := fields.get(name, "")) not in ("", "0")}
-    gone = ("deliver_before", "first_send_at", "doubt", "quarantine_until")
-    if fields.get("state") in FINAL:
-        left = {name: value for name, value in left.items() if name not in gone}
-    return left
+    def _rename(self) -> None:
+        """Call an entry that was moved away unread by its own name: here names mean one thing."""
+        entries = self.model.entries
+        for entry in [entry for entry in entries if entry[0] == "s"]:
+            entries[entry[1:]] = entries.pop(entry)

@@ -357,7 +357,7 @@ def _named(data: Any, names: dict[str, str], held: set[str]) -> Any:
             names[entry] = f"{entry[0]}{len(names)}"
     if record is not None:
         r = Record(*record)
-        r.attempt = 0
+        r.attempt = r.since = 0
         r.seq = 0
         if r.entry and r.entry not in names:
             names[r.entry] = f"{r.entry[0]}{len(names)}"
