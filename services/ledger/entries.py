@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -22,7 +23,7 @@ from shared.contracts.tries import decode_tries
 _NUMBER: Final = re.compile(rb"[0-9]{1,15}")
 _AT_MS_MAX: Final = 253_402_300_799_999  # the end of the year 9999
 _SEQ_MAX: Final = 2
-_NO_NUL: Final = str.maketrans({"\x00": "\ufffd"})  # the one character that PostgreSQL refuses
+_REQUESTS_MAX: Final = 4_096  # kept for the outcomes that carry them again
 
 
 class Unreadable(TopupError):
@@ -68,12 +69,13 @@ def read_request(entry: str, fields: Fields) -> Request:
     Raises:
         Unreadable: a field is missing or is not what it should be.
     """
-    return _request({"at": entry.partition("-")[0].encode(), **fields})
+    at = fields.get("at", entry.partition("-")[0].encode())
+    return _request(_field(fields, "id"), _field(fields, "body"), at)
 
 
-def _request(fields: Fields) -> Request:
-    topup_id = uuid_in(fields, "id")
-    raw = _field(fields, "body")
+@lru_cache(maxsize=_REQUESTS_MAX)
+def _request(topup_id: bytes, raw: bytes, at: bytes) -> Request:
+    """Read it; an outcome carries it again, most often soon after its lane brought it."""
     try:
         body = decode_request(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
@@ -81,9 +83,9 @@ def _request(fields: Fields) -> Request:
     wrong = unbookable(body)
     if wrong:
         raise Unreadable(wrong)
-    at_ms = number_in(fields, "at", maximum=_AT_MS_MAX)
+    at_ms = number_in({"at": at}, "at", maximum=_AT_MS_MAX)
     return Request(
-        topup_id=topup_id,
+        topup_id=uuid_in({"id": topup_id}, "id"),
         body=body,
         raw=raw,
         accepted_at_ms=at_ms,
@@ -108,7 +110,7 @@ def read_outcome(entry: str, fields: Fields) -> Outcome:
         raise Unreadable(f"entry {entry} is of no time that can be booked")
     reason, raw_evidence = text_in(fields, "reason"), _unpacked(_field(fields, "evidence"))
     raw_tries = _tries(fields.get("tried", b""))
-    request = _request(fields)
+    request = _request(*(_field(fields, name) for name in ("id", "body", "at")))
     provider = _provider(fields, request.body)
     return Outcome(
         request=request,
@@ -139,8 +141,8 @@ def outcome_digest(
 
 
 def plain(text: str) -> str:
-    """Return text that the database takes."""
-    return text.translate(_NO_NUL)
+    """Return text that the database takes: NUL is the one character that it refuses."""
+    return text.replace("\x00", "\ufffd")
 
 
 def _provider(fields: Fields, body: TopupRequested) -> str | None:
@@ -208,5 +210,5 @@ def number_in(fields: Fields, name: str, *, maximum: int) -> int:
 
 
 def _digest(*parts: bytes) -> bytes:
-    framed = b"".join(b"%d:%b" % (len(part), part) for part in parts)
+    framed = b"".join([b"%d:%b" % (len(part), part) for part in parts])
     return blake2b(framed, digest_size=16).digest()
