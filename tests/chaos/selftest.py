@@ -1,12 +1,14 @@
 """`make chaos-self-test`: seeded bugs, each in a copy of the code, each to be caught by a run.
 
 A bug is a patch in `tests/chaos/bugs`. What stands above its first `diff` line is read by people,
-but for the lines `NAME=value`: they are the settings of the run that must catch it.
+but for the lines `NAME=value`: they are the settings of the run that must catch it. Where a run
+does not meet the bug, the next seed is tried, as long as the two minutes last.
 """
 
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -20,9 +22,9 @@ import msgspec
 ROOT: Final = Path(__file__).parents[2]
 BUGS: Final = Path(__file__).parent / "bugs"
 CAUGHT_S_MAX: Final = 120.0
-GIVE_UP_S: Final = 200.0
 RUN: Final = {"SEED": "7", "MINUTES": "0.25", "TOPUPS": "800", "EACH": "2", "REST": "30"}
 WIDE: Final = "200"
+_CHANGED: Final = re.compile(r"^\+\+\+ b/(\S+)$", re.MULTILINE)
 _SETTING: Final = re.compile(r"^([A-Z]+)=(\S+)$", re.MULTILINE)
 
 
@@ -37,6 +39,11 @@ class Bug(msgspec.Struct, frozen=True):
     def said(self) -> str:
         """What the bug does, in a sentence."""
         return self.patch.read_text().partition("\n")[0]
+
+    @property
+    def files(self) -> list[str]:
+        """Which files it changes."""
+        return _CHANGED.findall(self.patch.read_text())
 
 
 def bugs() -> Iterator[Bug]:
@@ -66,24 +73,35 @@ def copy_with(bug: Bug, folder: Path) -> None:
 
 
 def is_caught(bug: Bug, folder: Path) -> tuple[bool, float, str]:
-    """Run chaos on the copy; return whether it said no, after how long, and its last words."""
-    environ = {**os.environ, **RUN, **bug.settings, "COLUMNS": WIDE}
+    """Run chaos on the copy, seed after seed; return whether one said no, after how long, and what."""
     begun = time.monotonic()
-    try:
-        run = subprocess.run(
-            [sys.executable, "-m", "tests.chaos"],
-            cwd=folder,
-            env=environ,
-            capture_output=True,
-            text=True,
-            timeout=GIVE_UP_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return False, GIVE_UP_S, "it did not end"
-    took_s = time.monotonic() - begun
-    words = [line for line in run.stdout.splitlines() if line.startswith("✗")]
-    return run.returncode == 1 and bool(words), took_s, words[0] if words else run.stderr[-500:]
+    seed, words = int(RUN["SEED"]), ""
+    while (left_s := CAUGHT_S_MAX - (time.monotonic() - begun)) > 0:
+        caught, words = _says_no(bug, folder, str(seed), left_s)
+        if caught:
+            return True, time.monotonic() - begun, words
+        seed += 1
+    return False, time.monotonic() - begun, words
+
+
+def _says_no(bug: Bug, folder: Path, seed: str, within_s: float) -> tuple[bool, str]:
+    environ = {**os.environ, **RUN, **bug.settings, "SEED": seed, "COLUMNS": WIDE}
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.chaos"],
+        cwd=folder,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        try:
+            out, problems = run.communicate(timeout=within_s)
+        except subprocess.TimeoutExpired:
+            run.send_signal(signal.SIGINT)  # it takes down what it has started
+            run.communicate()
+            return False, "it did not end"
+    words = [line for line in out.splitlines() if line.startswith("✗")]
+    return run.returncode == 1 and bool(words), words[0] if words else problems[-500:]
 
 
 def main() -> int:
@@ -96,13 +114,12 @@ def main() -> int:
         with TemporaryDirectory(prefix="topup-bug-") as name:
             copy_with(bug, Path(name))
             caught, took_s, words = is_caught(bug, Path(name))
-        late = took_s > CAUGHT_S_MAX
-        if not caught or late:
+        if not caught:
             missed.append(bug.name)
         verdict = "caught" if caught else "MISSED"
         sys.stdout.write(f"| {bug.name} | {bug.said} | {verdict} | {took_s:.0f} s | {words} |\n")
         sys.stdout.flush()
-    sys.stdout.write(f"missed or late: {', '.join(missed) or 'none'}\n")
+    sys.stdout.write(f"missed: {', '.join(missed) or 'none'}\n")
     return 1 if missed else 0
 
 

@@ -41,3 +41,15 @@ async def test_standstill_is_bounded_and_not_time(
         return next(left)
 
     assert await rest.comes_to_rest(look, within_s=WITHIN_S, act=clock.act) is at_last
+
+
+async def test_what_trickles_does_not_come_to_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in ten seconds is too little where one a second is asked for."""
+    clock, left = Clock(), iter(range(50, 0, -1))
+    monkeypatch.setattr(rest, "time", clock)
+
+    async def look() -> int:
+        return next(left)
+
+    assert not await rest.comes_to_rest(look, within_s=WITHIN_S, act=clock.act, per_s=1.0)
+    assert clock.now_s == pytest.approx(WITHIN_S + 50, abs=10)
