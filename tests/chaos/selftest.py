@@ -73,7 +73,7 @@ def copy_with(bug: Bug, folder: Path) -> None:
 
 
 def is_caught(bug: Bug, folder: Path) -> tuple[bool, float, str]:
-    """Run chaos on the copy, seed after seed; return whether one said no, after how long, and what."""
+    """Run chaos on the copy, seed by seed; return whether one said no, after how long, and what."""
     begun = time.monotonic()
     seed, words = int(RUN["SEED"]), ""
     while (left_s := CAUGHT_S_MAX - (time.monotonic() - begun)) > 0:

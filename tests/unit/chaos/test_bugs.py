@@ -16,7 +16,7 @@ ENOUGH = 15
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_a_bug_can_be_sown(bug: Bug, tmp_path: Path) -> None:
-    """Its patch fits the code, names only what is there, says what it does, and its run is known."""
+    """Its patch fits, names only what is there, says what it does, and its run is understood."""
     for changed in bug.files:
         (tmp_path / changed).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / changed, tmp_path / changed)
