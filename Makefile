@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c # a filtered command fails as it would alone
 INSTALL := PYTHONUNBUFFERED=1 $(PIP) install --progress-bar off --require-hashes
 SHOWN := sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing .*/  unpacking …/p'
-.PHONY: help run bench bench-quick bench-ledger bench-profile test test-long model model-long bench-memory bench-replay bench-reconcile fuzz-api asyncapi check fuzz chaos crash-points overload takeover soak chaos-self-test install format lint types imports unused lock clean
+.PHONY: help run bench bench-quick bench-ledger bench-profile test test-long model model-long bench-gateway bench-memory bench-replay bench-reconcile fuzz-api asyncapi check fuzz chaos crash-points overload takeover soak chaos-self-test install format lint types imports unused lock clean
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -25,6 +25,8 @@ bench-ledger: .venv/.dev ## a ledger of ten million topups, asked and written (C
 	COUNT=$(COUNT) SEED=$(SEED) KEEP=$(KEEP) $(PY) -m bench.ledger
 bench-profile: .venv/.dev ## where the CPU goes, by process and function (RATE=0 COUNT=20000 KEEP=folder)
 	RATE=$(RATE) COUNT=$(COUNT) KEEP=$(KEEP) $(PY) -m bench.profile
+bench-gateway: .venv/.dev ## what a topup costs a gateway by itself, sockets and other services aside
+	$(PY) -m bench.gateway
 bench-memory: .venv/.dev ## what a settled topup takes in Valkey, and how long its steps do
 	$(PY) -m bench.memory
 bench-replay: .venv/.dev ## how fast and how flat a replay of 1,000,000 entries is
