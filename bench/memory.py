@@ -70,8 +70,8 @@ class Sales:
         self._topups = Topups(client, partitions=1, window_ms=7 * 86_400_000)
         self.keys = self._topups.keys[0]
         self._streams = [self.keys.requests(LANE), self.keys.outcomes]
-        self._lane = GroupReader(client, client, group=DISPATCHER_GROUP, consumer=OWNER)
-        self._books = GroupReader(client, client, group=LEDGER_GROUP, consumer="ledger-1")
+        self._lane = GroupReader(client, group=DISPATCHER_GROUP, consumer=OWNER)
+        self._books = GroupReader(client, group=LEDGER_GROUP, consumer="ledger-1")
         self._accepted = 0
         self.spent_s = {"accept": 0.0, "begin": 0.0, "finish": 0.0}
 

@@ -13,7 +13,7 @@ from ops.connections import check_addresses, environment_here, setting
 from ops.errors import CommandFailed
 from shared.bus.topups import Topups
 from shared.contracts.streams import PartitionKeys
-from shared.runtime.redis import Client, connect, connect_blocking
+from shared.runtime.redis import Client, connect
 
 ANSWER_S_MAX: Final = 5.0
 
@@ -22,7 +22,6 @@ class Streams(msgspec.Struct, frozen=True):
     """The server, and its topups in as many partitions as were written down there."""
 
     client: Client
-    blocking: Client  # one connection, for reads that wait
     topups: Topups
 
 
@@ -37,12 +36,12 @@ async def open_streams() -> AsyncIterator[Streams]:
     check_addresses(environ)
     url = setting("REDIS_URL", environ)
     assert url is not None, "environment_here has seen it"
-    client, blocking = connect(url), connect_blocking(url, connections_max=1)
+    client = connect(url)
     try:
         async with asyncio.timeout(ANSWER_S_MAX):
             written = await client.hget(PartitionKeys(0).meta, "partitions")
         topups = Topups(client, partitions=int(written or 1), window_ms=0)
-        yield Streams(client, blocking, topups)
+        yield Streams(client, topups)
     except BrokenPipeError:
         raise  # whoever reads what we print has seen enough
     except TimeoutError:
@@ -51,7 +50,6 @@ async def open_streams() -> AsyncIterator[Streams]:
         raise CommandFailed(f"the streams did not answer: {said(problem)}") from None
     finally:
         await client.aclose()
-        await blocking.aclose()
 
 
 def said(problem: BaseException) -> str:

@@ -68,7 +68,7 @@ async def _tail(wanted: "Wanted", show: "Callable[[Event], None]", *, since_ms: 
 
     async with open_streams() as streams:
         positions = await _start(streams, since_ms=since_ms)
-        looks = follow(streams.blocking, positions, block_ms=_LOOK_MS, lost=lost, back=back)
+        looks = follow(streams.client, positions, block_ms=_LOOK_MS, lost=lost, back=back)
         async for entries in looks:
             for event in map(event_of, entries):
                 if wanted.fits(event):

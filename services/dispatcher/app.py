@@ -28,7 +28,7 @@ from shared.runtime.background import end
 from shared.runtime.clock import Clock
 from shared.runtime.crashpoints import crash_points
 from shared.runtime.instance import Instance
-from shared.runtime.redis import connect, connect_blocking
+from shared.runtime.redis import connect
 from shared.runtime.waiting import until_done
 from shared.web.checks import database_check, queue_check, redis_check
 from shared.web.health import Health
@@ -41,7 +41,6 @@ class Dispatcher:
     def __init__(self, settings: DispatcherSettings, instance: Instance, clock: Clock) -> None:
         self._settings = settings
         self._client = connect(settings.redis_url)
-        self._blocking = connect_blocking(settings.redis_url)
         self._topups = Topups(
             self._client,
             partitions=settings.stream_partitions,
@@ -107,7 +106,6 @@ class Dispatcher:
         for provider in self._providers.values():
             await provider.close()
         await self._client.aclose()
-        await self._blocking.aclose()
 
     def _steps(self, provider: Provider, partition: int, instance: Instance) -> Steps:
         return Steps(
@@ -153,9 +151,7 @@ class Dispatcher:
         return Lane(
             name,
             topups=self._topups,
-            reader=GroupReader(
-                self._client, self._blocking, group=DISPATCHER_GROUP, consumer=instance.owner
-            ),
+            reader=GroupReader(self._client, group=DISPATCHER_GROUP, consumer=instance.owner),
             carriers=carriers,
             slots=self._slots[name],
             watch=self._watch,

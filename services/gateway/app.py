@@ -39,7 +39,7 @@ from shared.runtime.background import end
 from shared.runtime.clock import Clock
 from shared.runtime.crashpoints import crash_points
 from shared.runtime.instance import Instance
-from shared.runtime.redis import connect, connect_blocking
+from shared.runtime.redis import connect
 from shared.runtime.waiting import REDIS_PASSING, until_done
 from shared.web.checks import database_check, queue_check, redis_check
 from shared.web.health import Condition, Health
@@ -55,9 +55,6 @@ class Gateway:
 
     def __init__(self, settings: GatewaySettings, instance: Instance, clock: Clock) -> None:
         self._client = connect(settings.redis_url)
-        self._blocking = connect_blocking(
-            settings.redis_url, connections_max=settings.stream_partitions + 1
-        )
         self._ratelimiter = Ratelimiter(settings.ratelimiter_url)
         self._ledger = Ledger(settings.ledger_url)
         self._topups = Topups(
@@ -67,7 +64,7 @@ class Gateway:
             replicas=settings.redis_replicas,
         )
         self._keyring = Keyring(
-            self._ledger, self._blocking, clock, stale_ms=settings.key_stale_max_ms
+            self._ledger, self._client, clock, stale_ms=settings.key_stale_max_ms
         )
         self._uses = Uses(self._keyring, self._ledger, clock)
         self._limits = Limits(self._ratelimiter, clock, gateway=instance.id)
@@ -83,7 +80,7 @@ class Gateway:
             waiting_max=settings.lane_waiting_max,
             gateways=lambda: self._limits.gateways,
         )
-        self._waiting = Waiting(self._client, self._blocking, partitions=settings.stream_partitions)
+        self._waiting = Waiting(self._client, partitions=settings.stream_partitions)
         self._background: list[asyncio.Task[None]] = []
         self.health = self._health(instance, clock)
         self.door = self._door(settings, clock)
@@ -120,7 +117,6 @@ class Gateway:
         await self._ratelimiter.close()
         await self._ledger.close()
         await self._client.aclose()
-        await self._blocking.aclose()
 
     def _listener(self, settings: GatewaySettings) -> Listener:
         return Listener(

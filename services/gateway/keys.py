@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from services.gateway import metrics
 from services.gateway.peers import Ledger, PeerSilent
+from shared.bus.reader import read_after
 from shared.contracts.limits import KEYS_RENEW_S
 from shared.contracts.peers import ApiKey, OperatorKey
 from shared.contracts.streams import KEYS_STREAM
@@ -25,9 +26,9 @@ from shared.runtime.redis import Client
 
 RETRY_S: Final = 0.5
 BLOCK_MS: Final = 1_000
-SILENT_S_MAX: Final = 5.0
-PAYLOAD: Final = b"key"
-OPERATOR_PAYLOAD: Final = b"operator"
+READ_MAX: Final = 1_000
+PAYLOAD: Final = "key"
+OPERATOR_PAYLOAD: Final = "operator"
 
 log = structlog.get_logger()
 
@@ -41,7 +42,7 @@ class Keyring:
 
     def __init__(self, ledger: Ledger, client: Client, clock: Clock, *, stale_ms: int) -> None:
         self._ledger = ledger
-        self._client = client  # of its own: its reads block
+        self._client = client
         self._clock = clock
         self._stale_s = stale_ms / 1_000
         self._keys: dict[str, ApiKey] = {}
@@ -133,20 +134,18 @@ class Keyring:
         """Apply each announced change at once, until cancelled; after a break from the last one."""
         while True:
             try:
-                async with asyncio.timeout(SILENT_S_MAX):
-                    await self._read()
+                await self._read()
             except (RedisError, OSError) as error:
                 log.warning("keys_stream_lost", problem=str(error) or type(error).__name__)
                 await asyncio.sleep(RETRY_S)
 
     async def _read(self) -> None:
         after = f"{self._place[0]}-{self._place[1]}"
-        streams = await self._client.xread({KEYS_STREAM: after}, block=BLOCK_MS, count=1_000)
-        for _, entries in streams or ():
-            for entry_id, fields in entries:
-                self._take(place_of(entry_id.decode()), fields)
+        places = {KEYS_STREAM: after}
+        for entry in await read_after(self._client, places, count_max=READ_MAX, block_ms=BLOCK_MS):
+            self._take(place_of(entry.id), entry.fields)
 
-    def _take(self, place: Place, fields: dict[bytes, bytes]) -> None:
+    def _take(self, place: Place, fields: dict[str, bytes]) -> None:
         if place <= self._place:
             return  # the list that came meanwhile has it
         self._place = place
@@ -168,7 +167,7 @@ def place_of(entry_id: str) -> Place:
     return int(milliseconds), int(sequence or 0)
 
 
-def _read(fields: dict[bytes, bytes]) -> Change:
+def _read(fields: dict[str, bytes]) -> Change:
     if OPERATOR_PAYLOAD in fields:
         return msgspec.json.decode(fields[OPERATOR_PAYLOAD], type=OperatorKey)
     return msgspec.json.decode(fields.get(PAYLOAD, b""), type=ApiKey)

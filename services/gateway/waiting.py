@@ -12,6 +12,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from services.gateway import metrics
+from shared.bus.reader import read_after
 from shared.contracts.errors import Overloaded
 from shared.contracts.limits import BATCH_MAX, WAITERS_MAX
 from shared.contracts.streams import PartitionKeys, partition_of
@@ -19,7 +20,6 @@ from shared.runtime.background import end
 from shared.runtime.redis import Client
 
 BLOCK_MS: Final = 1_000
-SILENT_S_MAX: Final = 5.0
 RETRY_S: Final = 0.5
 
 log = structlog.get_logger()
@@ -30,10 +30,9 @@ Ended = asyncio.Future[None]
 class Waiting:
     """All who wait at this gateway."""
 
-    def __init__(self, client: Client, blocking: Client, *, partitions: int) -> None:
+    def __init__(self, client: Client, *, partitions: int) -> None:
         self._tails = [
-            Tail(client, blocking, PartitionKeys(partition).outcomes)
-            for partition in range(partitions)
+            Tail(client, PartitionKeys(partition).outcomes) for partition in range(partitions)
         ]
         self._waiting: set[Ended] = set()
         self._open = True
@@ -77,9 +76,8 @@ class Waiting:
 class Tail:
     """Reads one partition's outcomes while somebody waits for one of them."""
 
-    def __init__(self, client: Client, blocking: Client, stream: str) -> None:
+    def __init__(self, client: Client, stream: str) -> None:
         self._client = client
-        self._blocking = blocking
         self._stream = stream
         self._place = ""
         self._starting = asyncio.Lock()
@@ -110,18 +108,15 @@ class Tail:
     async def _follow(self) -> None:
         while self._eyes:
             try:
-                async with asyncio.timeout(SILENT_S_MAX):
-                    await self._read()
+                await self._read()
             except (RedisError, OSError) as error:
                 log.warning("outcomes_lost", problem=str(error) or type(error).__name__)
                 await asyncio.sleep(RETRY_S)
 
     async def _read(self) -> None:
-        streams = {self._stream: self._place}
-        found = await self._blocking.xread(streams, block=BLOCK_MS, count=BATCH_MAX)
-        for _, entries in found or ():
-            for entry_id, fields in entries:
-                self._place = entry_id.decode()
-                for ended in self._eyes.get(fields.get(b"id", b"").decode(errors="replace"), ()):
-                    if not ended.done():
-                        ended.set_result(None)
+        places = {self._stream: self._place}
+        for entry in await read_after(self._client, places, count_max=BATCH_MAX, block_ms=BLOCK_MS):
+            self._place = entry.id
+            for ended in self._eyes.get(entry.fields.get("id", b"").decode(errors="replace"), ()):
+                if not ended.done():
+                    ended.set_result(None)

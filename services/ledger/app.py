@@ -36,7 +36,7 @@ from shared.runtime.background import end
 from shared.runtime.clock import Clock
 from shared.runtime.crashpoints import CrashPoint, crash_points
 from shared.runtime.instance import Instance
-from shared.runtime.redis import connect, connect_blocking
+from shared.runtime.redis import connect
 from shared.runtime.waiting import until_done
 from shared.web.checks import queue_check, redis_check
 from shared.web.health import Condition, Health
@@ -59,7 +59,6 @@ class Ledger:
     def __init__(self, settings: LedgerSettings, instance: Instance, clock: Clock) -> None:
         partitions = settings.stream_partitions
         self._client = connect(settings.redis_url)
-        self._blocking = connect_blocking(settings.redis_url, connections_max=partitions + 1)
         self._database = Database(
             settings.database_url, connections_max=settings.database_pool_size
         )
@@ -123,7 +122,6 @@ class Ledger:
             await self._heart.stop()
         await self._database.close()
         await self._client.aclose()
-        await self._blocking.aclose()
 
     def _bookkeeper(
         self, partition: int, instance: Instance, clock: Clock, crash: CrashPoint
@@ -132,9 +130,7 @@ class Ledger:
             partition,
             topups=self._topups,
             providers=list(OFFERS),
-            reader=GroupReader(
-                self._client, self._blocking, group=LEDGER_GROUP, consumer=instance.owner
-            ),
+            reader=GroupReader(self._client, group=LEDGER_GROUP, consumer=instance.owner),
             client=self._client,
             books=Books(self._database),
             chain=Chain(self._database),

@@ -1,11 +1,15 @@
 """The windows on the volatile Redis: one batch of checks is one script call, one round trip."""
 
+import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, Final
 
+from redis.exceptions import NoScriptError
+
 from services.ratelimiter.rules import GATEWAY_SILENT_MS, WINDOW_MS, split
 from shared.contracts.peers import LimitReply, LimitRequest, LimitVerdict
+from shared.runtime.connections import Line
 from shared.runtime.redis import Client
 
 PREFIX: Final = "topup:{limits}:"
@@ -28,7 +32,9 @@ class Windows:
     def __init__(
         self, client: Client, *, text: str | None = None, window_ms: int = WINDOW_MS
     ) -> None:
-        self._script = client.register_script(script() if text is None else text)
+        self._line: Line = client.line
+        self._script = (script() if text is None else text).encode()
+        self._digest = hashlib.sha1(self._script, usedforsecurity=False).hexdigest()
         self._window_ms = window_ms
 
     async def take(self, requests: Sequence[LimitRequest]) -> list[LimitReply]:
@@ -44,9 +50,15 @@ class Windows:
             self._window_ms, GATEWAY_SILENT_MS, len(gateways), *gateways,
             *(check.limit for check in checks),
         ]  # fmt: skip
-        alive, *flat = await self._script(keys=keys, args=args)
+        alive, *flat = await self._run(len(keys), *keys, *args)
         verdicts = [
             LimitVerdict(allowed == 1, remaining, reset_ms)
             for allowed, remaining, reset_ms in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
         ]
         return split(requests, verdicts, alive)
+
+    async def _run(self, *args: str | int) -> Any:  # noqa: ANN401 - typed by `take`
+        try:
+            return await self._line.ask("EVALSHA", self._digest, *args)
+        except NoScriptError:  # a new server, or one that came back; EVAL leaves it there
+            return await self._line.ask("EVAL", self._script, *args)

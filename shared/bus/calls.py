@@ -28,11 +28,14 @@ from shared.contracts.errors import (
     PartitionsDiffer,
     Unverified,
 )
+from shared.runtime.connections import COMMAND_TIMEOUT_S, Line, Lines
 from shared.runtime.redis import Client
+from shared.runtime.resp import Command, NotSent
 
 WAITS_MS: Final = (5, 20, 2_000)
 """How long to wait for replicas, asking anew each time: one that is asked in the packet of the
 write itself answers for what it had on disk before, and then not for another second."""
+WAITED_S_MAX: Final = COMMAND_TIMEOUT_S + sum(WAITS_MS) / 1_000
 _REFUSED: Final = (
     OutOfMemoryError, ReadOnlyError, BusyLoadingError, MasterDownError, ClusterDownError,
     TryAgainError, AskError, AuthenticationError, NoPermissionError,
@@ -51,6 +54,8 @@ class Caller:
 
     def __init__(self, client: Client, *, replicas: int) -> None:
         self._client = client
+        self._line: Line = client.line
+        self._lines: Lines = client.lines
         self.replicas = replicas
 
     async def call(
@@ -74,18 +79,21 @@ class Caller:
     async def _fcall(
         self, function: str, keys: Sequence[str], args: Sequence[Any], *, durable: bool
     ) -> Any:  # noqa: ANN401 - as `call`
-        name = f"{functions.LIBRARY}_{function}"
+        fcall = ("FCALL", f"{functions.LIBRARY}_{function}", len(keys), *keys, *args)
         if not (durable and self.replicas):
-            return await self._client.fcall(name, len(keys), *keys, *args)
-        async with self._client.pipeline(transaction=False) as pipe:
-            pipe.fcall(name, len(keys), *keys, *args)
-            for wait_ms in WAITS_MS:
-                pipe.execute_command("WAITAOF", 1, self.replicas, wait_ms)
-            reply, *_, kept = await pipe.execute(raise_on_error=False)  # raised: with a preface
+            return await self._line.ask(*fcall)
+        reply, *_, kept = await self._lines.ask_each(
+            [fcall, *waits(self.replicas)], answer_s=WAITED_S_MAX
+        )
         if isinstance(reply, Exception):
             raise reply
         on_all_disks(kept, self.replicas)
         return reply
+
+
+def waits(replicas: int) -> list[Command]:
+    """Return what asks whether the write before them is on so many replicas' disks."""
+    return [("WAITAOF", 1, replicas, wait_ms) for wait_ms in WAITS_MS]
 
 
 def on_all_disks(kept: Any, replicas: int) -> None:  # noqa: ANN401 - what WAITAOF gave, or an error
@@ -105,12 +113,9 @@ def failed_item(reply: Sequence[Any]) -> ItemFailed | None:
 
 def _unanswered(error: Exception) -> NotKnown | NotAccepted:
     """Tell a command that was never sent from one whose answer is lost."""
-    said = str(error)
-    if isinstance(error, RedisConnectionError) and (
-        "connecting to" in said or "No connection available" in said
-    ):
-        return NotAccepted(said)
-    return NotKnown(said or type(error).__name__)
+    if isinstance(error, NotSent):
+        return NotAccepted(str(error))
+    return NotKnown(str(error) or type(error).__name__)
 
 
 def _refused(error: ResponseError) -> PartitionsDiffer | NotAccepted | NotKnown:

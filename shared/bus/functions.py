@@ -38,12 +38,10 @@ async def load(client: Client) -> bool:
     """
     ours = source()
     try:
-        present = await client.execute_command(
-            "FUNCTION", "LIST", "LIBRARYNAME", LIBRARY, "WITHCODE"
-        )
+        present = await client.line.ask("FUNCTION", "LIST", "LIBRARYNAME", LIBRARY, "WITHCODE")
         if present and _minor_of(_code(present[0])) >= _minor_of(ours):
             return False
-        await client.execute_command("FUNCTION", "LOAD", "REPLACE", ours)
+        await client.line.ask("FUNCTION", "LOAD", "REPLACE", ours)
     except ResponseError as error:
         if "unknown command" in str(error).lower():
             raise FunctionsUnsupported(

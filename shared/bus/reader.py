@@ -1,15 +1,16 @@
 """Reads streams as one consumer of a group: what is new, what is its own, what the silent left."""
 
-import asyncio
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from shared.bus.calls import WAITS_MS, Caller, on_all_disks
 from shared.contracts.limits import BATCH_MAX
+from shared.runtime.connections import Line, Lines
 from shared.runtime.redis import Client
+from shared.runtime.resp import Command
 
 ANSWER_MS_MAX: Final = 5_000
 """How much longer than it was asked to block a read may take; then its connection is dead."""
@@ -29,10 +30,11 @@ class GroupReader:
     Beat before the first read: the entries of a consumer without a beat are taken by others.
     """
 
-    def __init__(self, client: Client, blocking: Client, *, group: str, consumer: str) -> None:
+    def __init__(self, client: Client, *, group: str, consumer: str) -> None:
         self._client = client
+        self._line: Line = client.line
+        self._lines: Lines = client.lines
         self._caller = Caller(client, replicas=0)
-        self._blocking = blocking
         self._group = group
         self._consumer = consumer
 
@@ -42,28 +44,29 @@ class GroupReader:
         """Return new entries; waits up to `block_ms` for the first, or not at all where None.
 
         Raises:
-            TimeoutError: no answer came; what was delivered with it stays pending.
+            RedisError: no answer came; what was delivered with it stays pending.
         """
-        client = self._client if block_ms is None else self._blocking
-        async with asyncio.timeout(((block_ms or 0) + ANSWER_MS_MAX) / 1_000):
-            found = await client.xreadgroup(
-                self._group,
-                self._consumer,
-                dict.fromkeys(streams, ">"),
-                count=count_max,
-                block=block_ms,
-            )
-        return [entry for stream, rows in found or [] for entry in read_rows(stream.decode(), rows)]
+        head = "XREADGROUP", "GROUP", self._group, self._consumer, "COUNT", count_max
+        tail = "STREAMS", *streams, *[">"] * len(streams)
+        if block_ms is None:
+            found = await self._line.ask(*head, *tail)
+        else:
+            answer_s = (block_ms + ANSWER_MS_MAX) / 1_000
+            found = await self._lines.ask(*head, "BLOCK", block_ms, *tail, answer_s=answer_s)
+        return [entry for stream, rows in found or () for entry in read_rows(stream.decode(), rows)]
 
     async def ack(self, entries: Sequence[Entry]) -> None:
         """Acknowledge; what these entries asked for must be durable by now."""
         by_stream = itertools.groupby(
             sorted(entries, key=lambda entry: entry.stream), key=lambda entry: entry.stream
         )
-        async with self._client.pipeline(transaction=False) as pipe:
-            for stream, group in by_stream:
-                pipe.xack(stream, self._group, *(entry.id for entry in group))
-            await pipe.execute()
+        acks: list[Command] = [
+            ("XACK", stream, self._group, *(entry.id for entry in group))
+            for stream, group in by_stream
+        ]
+        for reply in await self._line.ask_each(acks):
+            if isinstance(reply, Exception):
+                raise reply
 
     async def pending(self, stream: str) -> list[Entry]:
         """Return all that was delivered to this consumer and is not acknowledged.
@@ -132,6 +135,22 @@ class GroupReader:
             found += read_rows(stream, rows)
             if place == b"0-0" or len(found) >= count_max:
                 return found
+
+
+async def read_after(
+    client: Client, positions: Mapping[str, str], *, count_max: int, block_ms: int
+) -> list[Entry]:
+    """Return what streams have after these ids, up to so many of each; wait for the first.
+
+    Raises:
+        RedisError: no answer, or none that helps.
+    """
+    found = await client.lines.ask(
+        *("XREAD", "COUNT", count_max, "BLOCK", block_ms),
+        *("STREAMS", *positions, *positions.values()),
+        answer_s=(block_ms + ANSWER_MS_MAX) / 1_000,
+    )
+    return [entry for stream, rows in found or () for entry in read_rows(stream.decode(), rows)]
 
 
 def read_rows(stream: str, rows: Iterable[Any]) -> list[Entry]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
-from shared.bus.reader import ANSWER_MS_MAX, Entry, read_rows
+from shared.bus.reader import Entry, read_after
 from shared.bus.records import place
 from shared.runtime.redis import Client
 
@@ -36,7 +36,7 @@ async def ends_of(client: Client, streams: Sequence[str]) -> Positions:
 
 
 async def follow(
-    blocking: Client,
+    client: Client,
     positions: Positions,
     *,
     block_ms: int,
@@ -52,7 +52,7 @@ async def follow(
     pause_s = 0.0
     while True:
         try:
-            entries = await _read(blocking, positions, block_ms=block_ms)
+            entries = await _read(client, positions, block_ms=block_ms)
         except (RedisError, OSError) as problem:
             if not pause_s:
                 lost(problem)
@@ -66,19 +66,18 @@ async def follow(
         yield entries
 
 
-async def _read(blocking: Client, positions: Positions, *, block_ms: int) -> list[Entry]:
+async def _read(client: Client, positions: Positions, *, block_ms: int) -> list[Entry]:
     """Return the next entries of all streams together, and move the positions behind them.
 
     Where a stream has more than was asked for, the others are cut at its last id and read again
     from there: so they stay in order without a buffer.
     """
     count = max(ENTRIES_MAX // len(positions), 1)
-    async with asyncio.timeout((block_ms + ANSWER_MS_MAX) / 1_000):
-        found = await blocking.xread(positions, count=count, block=block_ms)
-    by_stream = {stream.decode(): read_rows(stream.decode(), rows) for stream, rows in found or []}
-    entries = sorted(
-        (entry for rows in by_stream.values() for entry in rows), key=lambda entry: place(entry.id)
-    )
+    found = await read_after(client, positions, count_max=count, block_ms=block_ms)
+    by_stream: dict[str, list[Entry]] = {}
+    for entry in found:
+        by_stream.setdefault(entry.stream, []).append(entry)
+    entries = sorted(found, key=lambda entry: place(entry.id))
     full = [rows[-1] for rows in by_stream.values() if len(rows) == count]
     if full:
         horizon = min(place(entry.id) for entry in full)

@@ -1,13 +1,16 @@
 """Connections to Valkey or Redis, with every default that could hurt us spelled out."""
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
-COMMAND_TIMEOUT_S = 5.0
+from shared.runtime.connections import COMMAND_TIMEOUT_S, CONNECT_TIMEOUT_S, Line, Lines, Server
+
+CONNECTIONS_MAX = 16
+LINES_MAX = 80
 TRIAL_MS = (5, 50)
 TRIALS_KEY = "topup:{0}:trials"
 _REFUSALS = {
@@ -19,35 +22,45 @@ _REFUSALS = {
 """What a server that answers and takes no write says first, and what to do about it."""
 
 Client: TypeAlias = Any
-"""A `redis.asyncio` client. Its own types make each reply a union of sync and async, RESP 2 and 3;
+"""What `connect` returns. redis-py's types make each reply a union of sync and async, RESP 2 and 3;
 what replies really are is typed one floor up, in `shared.bus`."""
 
 
-def connect(url: str, *, connections_max: int = 16) -> Client:
-    """Return a client for commands; opens nothing yet."""
-    return _client(url, connections_max=connections_max, socket_timeout=COMMAND_TIMEOUT_S)
+class _Client(Redis):
+    """redis-py's client for what is rare, with two lean ways beside it.
+
+    `line` is for commands that come with every topup, `lines` for those that wait at the server.
+    """
+
+    line: Line
+    lines: Lines
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:  # noqa: FBT001 - redis-py's
+        """Close all connections."""
+        await self.line.aclose()
+        await self.lines.aclose()
+        await super().aclose(close_connection_pool)
 
 
-def connect_blocking(url: str, *, connections_max: int = 64) -> Client:
-    """Return a client for reads that block; its socket waits as long as the read does."""
-    return _client(url, connections_max=connections_max, socket_timeout=None)
-
-
-def _client(url: str, *, connections_max: int, socket_timeout: float | None) -> Client:
+def connect(url: str) -> Client:
+    """Return a client; opens nothing yet."""
     pool = BlockingConnectionPool.from_url(
         url,
-        max_connections=connections_max,
+        max_connections=CONNECTIONS_MAX,
         timeout=COMMAND_TIMEOUT_S,
         protocol=2,
         retry=Retry(
             NoBackoff(), 0
         ),  # a repeated XADD is a second sale; we repeat with the same ids
-        socket_timeout=socket_timeout,
-        socket_connect_timeout=2.0,
+        socket_timeout=COMMAND_TIMEOUT_S,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
         socket_keepalive=True,
         health_check_interval=0,
     )
-    return Redis.from_pool(pool)
+    client = cast("_Client", _Client.from_pool(pool))
+    server = Server(cast("Any", pool).make_connection())
+    client.line, client.lines = Line(server), Lines(server, connections_max=LINES_MAX)
+    return client
 
 
 async def refuses_writes(client: Client) -> str | None:

@@ -205,7 +205,7 @@ class Pair:
 
     async def claim(self, owner: str) -> None:
         await self.beat(owner)
-        reader = GroupReader(self.client, self.client, group=DISPATCHER_GROUP, consumer=owner)
+        reader = GroupReader(self.client, group=DISPATCHER_GROUP, consumer=owner)
         for bench in self.lanes.values():
             await reader.claim(bench.stream, bench.keys.alive, count_max=9)
         for entry, holder in list(self.model.entries.items()):

@@ -105,7 +105,7 @@ class Bench:
 
     async def deliver(self, owner: str) -> dict[str, Entry]:
         """Read all that is new as this owner; return it by topup."""
-        reader = GroupReader(self.client, self.client, group=DISPATCHER_GROUP, consumer=owner)
+        reader = GroupReader(self.client, group=DISPATCHER_GROUP, consumer=owner)
         entries = await reader.read([self.stream], count_max=1_000, block_ms=None)
         return {entry.fields["id"].decode(): entry for entry in entries}
 

@@ -70,7 +70,7 @@ async def test_a_takeover_loads_the_functions_where_they_are_lost(bench: Bench) 
     await bench.accept("t1")
     await bench.deliver("dead")
     await bench.client.execute_command("FUNCTION", "FLUSH")
-    reader = GroupReader(bench.client, bench.client, group=DISPATCHER_GROUP, consumer="b")
+    reader = GroupReader(bench.client, group=DISPATCHER_GROUP, consumer="b")
     (entry,) = await reader.claim(bench.stream, bench.keys.alive, count_max=10)
     assert entry.fields["id"] == b"t1"
 
@@ -79,7 +79,7 @@ async def test_a_field_whose_name_is_no_text_hides_no_other_entry(bench: Bench) 
     """Whoever wrote it: the entry can be read, and buried."""
     await bench.client.xadd(bench.stream, {b"\xff": b"x"})
     await bench.accept("t1")
-    reader = GroupReader(bench.client, bench.client, group=DISPATCHER_GROUP, consumer="a")
+    reader = GroupReader(bench.client, group=DISPATCHER_GROUP, consumer="a")
     odd, good = await reader.read([bench.stream], count_max=10, block_ms=None)
     assert (odd.fields, good.fields["id"]) == ({"\ufffd": b"x"}, b"t1")
     assert await bench.bury("", odd.id) == "lost"
@@ -94,7 +94,7 @@ async def test_what_is_lost_is_found_behind_many_that_are_not(bench: Bench) -> N
     await bench.client.xclaim(
         bench.stream, DISPATCHER_GROUP, "a", 0, [last.id], idle=90_000, justid=True
     )
-    reader = GroupReader(bench.client, bench.client, group=DISPATCHER_GROUP, consumer="b")
+    reader = GroupReader(bench.client, group=DISPATCHER_GROUP, consumer="b")
     found = await reader.claim_lost(bench.stream, idle_ms=60_000, count_max=1)
     assert [entry.id for entry in found] == [last.id]
 

@@ -177,9 +177,7 @@ class World:
 
     async def _claim(self, worker: Worker) -> None:
         await self.bench.beat(worker.name)
-        reader = GroupReader(
-            self.bench.client, self.bench.client, group=DISPATCHER_GROUP, consumer=worker.name
-        )
+        reader = GroupReader(self.bench.client, group=DISPATCHER_GROUP, consumer=worker.name)
         claimed = await reader.claim(self.bench.stream, self.bench.keys.alive, count_max=100)
         known = {entry.id for entry in worker.holds}
         worker.holds += [entry for entry in claimed if entry.id not in known]

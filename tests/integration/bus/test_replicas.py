@@ -174,7 +174,7 @@ async def test_what_was_read_is_kept_only_where_a_failover_cannot_undo_it(
 ) -> None:
     """Not without the replica; and what a failover has undone is not there any more."""
     await at_last(lambda: bench.accept("t1", "t2"))
-    both = GroupReader(bench.client, bench.client, group=DISPATCHER_GROUP, consumer="a")
+    both = GroupReader(bench.client, group=DISPATCHER_GROUP, consumer="a")
     first, second = await both.read([bench.stream], count_max=10, block_ms=None)
     with stopped(servers[1]), pytest.raises(NotDurable):
         await both.keep([first, second], replicas=1)

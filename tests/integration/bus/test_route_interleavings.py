@@ -94,7 +94,7 @@ class World:
         await bench.deliver(owner)
         for boot in range(self.boots[lane]):
             await bench.silence(f"d{lane}-{boot}")
-        reader = GroupReader(bench.client, bench.client, group=DISPATCHER_GROUP, consumer=owner)
+        reader = GroupReader(bench.client, group=DISPATCHER_GROUP, consumer=owner)
         await reader.claim(bench.stream, bench.keys.alive, count_max=9)
         mine = {task.entry for task in self.tasks[lane]}
         for entry, who in (await bench.pending()).items():

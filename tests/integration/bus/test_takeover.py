@@ -160,6 +160,6 @@ async def test_a_beat_from_the_future_is_silence(bench: Bench) -> None:
     await bench.start("t1", "a", "n1")
     ahead = await bench.topups.now_ms() + 3_600_000
     await bench.client.zadd(bench.keys.alive, {"a": ahead})
-    reader = GroupReader(bench.client, bench.client, group=DISPATCHER_GROUP, consumer="b")
+    reader = GroupReader(bench.client, group=DISPATCHER_GROUP, consumer="b")
     (entry,) = await reader.claim(bench.stream, bench.keys.alive, count_max=10)
     assert (await bench.begin("t1", "b", "n2", entry=entry.id)).status == "send"

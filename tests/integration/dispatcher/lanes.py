@@ -69,7 +69,7 @@ class Bay:
         self.lane = Lane(
             LANE,
             topups=self.topups,
-            reader=reader(client, client, group=DISPATCHER_GROUP, consumer=owner),
+            reader=reader(client, group=DISPATCHER_GROUP, consumer=owner),
             carriers=carriers,
             slots=self.slots,
             watch=self.watch,

@@ -34,7 +34,7 @@ async def test_a_takeover_that_fails_lets_the_streams_be_trimmed(
         0,
         topups=topups,
         providers=PROVIDERS,
-        reader=GroupReader(redis, redis, group=LEDGER_GROUP, consumer="me"),
+        reader=GroupReader(redis, group=LEDGER_GROUP, consumer="me"),
         client=redis,
         books=books,
         chain=Chain(database),
