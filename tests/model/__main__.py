@@ -9,6 +9,7 @@ import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 
+from tests.model.lanes import Terms
 from tests.model.rules import RULES, WORLDS, Rule
 from tests.model.search import Found, search
 from tests.model.world import Provider
@@ -16,7 +17,7 @@ from tests.model.world import Provider
 PROCESSES = min(os.cpu_count() or 1, 4)
 
 
-def kept(provider: Provider) -> Found:
+def kept(provider: Provider | Terms) -> Found:
     """Search a world with all rules on."""
     gc.disable()  # millions of values, and no cycle among them
     return search(provider)

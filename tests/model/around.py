@@ -106,11 +106,7 @@ def people(world: World, now: Now) -> Iterator[Step]:
         w = write(now)
         w.server.forget_record()
         yield "the record's window is over", RARE, w
-    if world.provider.auto and record is not None and record.state not in CLOSED:
-        w = now()
-        w.server.held = not w.server.held
-        how, fault = ("holds", FAULT) if w.server.held else ("opens", HELP)
-        yield f"an operator {how} the first lane", fault, w
+    yield from _hold(world, now)
     resolvable = record is not None and (
         record.state == "unresolved"
         or (not world.keeps("only_unresolved_is_resolved") and record.state not in CLOSED)
@@ -129,6 +125,19 @@ def people(world: World, now: Now) -> Iterator[Step]:
         reply = w.server.resolve(to, asked_at)
         w.operator = ""
         yield f"an operator resolves it as {to}: {reply.word}", HELP, w
+
+
+def _hold(world: World, now: Now) -> Iterator[Step]:
+    """An operator holds the first lane, or opens it."""
+    record, may = world.record, not world.provider.holds or world.left[1] > 0
+    if not world.provider.auto or record is None or record.state in CLOSED:
+        return
+    if may or world.server.held:
+        w = now()
+        w.server.held = not w.server.held
+        w.left = (w.left[0], w.left[1] - (w.server.held and w.provider.holds > 0))
+        how, fault = ("holds", FAULT) if w.server.held else ("opens", HELP)
+        yield f"an operator {how} the first lane", fault, w
 
 
 def time(world: World, now: Now) -> Iterator[Step]:

@@ -253,10 +253,13 @@ PHASES = {
 
 def death(world: World, name: str, owner: Owner, now: Now) -> Iterator[Step]:
     """Yield how a process or a task of it may be lost."""
+    if world.provider.deaths and not world.left[0]:
+        return
     pending = name in world.server.entries.values()
     if owner.phase != "idle" or pending:
         w = now()
         die(w, name)
+        w.left = (max(w.left[0] - 1, 0), w.left[1])
         yield f"{name} is killed; its successor has another name", FAULT, w
     if owner.phase not in ("idle", "end", "kept"):
         w = now()

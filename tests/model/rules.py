@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from tests.model.lanes import Terms
 from tests.model.world import Provider
 
 
@@ -17,7 +18,7 @@ class Rule(msgspec.Struct, frozen=True):
     name: str
     section: str
     says: str
-    caught: Provider
+    caught: Provider | Terms
     also_off: tuple[str, ...] = ()
 
     @property
@@ -28,6 +29,8 @@ class Rule(msgspec.Struct, frozen=True):
     @property
     def where(self) -> str:
         """The kind of provider, for people."""
+        if isinstance(self.caught, Terms):
+            return "one lane"
         more = (", replicated" if self.caught.replicated else "") + (
             ", two lanes" if self.caught.auto else ""
         )
@@ -40,7 +43,8 @@ DEDUPES: Final = Provider("dedupes", few_faults=True)
 BOTH: Final = Provider("dedupes+inquiry", few_faults=True, window=4)
 EVERYTHING: Final = Provider("inquiry")
 AUTO: Final = Provider("neither", few_faults=True, auto=True)
-AUTO_INQUIRY: Final = Provider("inquiry", few_faults=True, auto=True)
+AUTO_INQUIRY: Final = Provider("inquiry", few_faults=True, auto=True, deaths=1, holds=1)
+LANE: Final = Terms()
 REPLICATED: Final = Provider("neither", replicated=True, few_faults=True)
 REPLICATED_NEITHER: Final = Provider("neither", replicated=True)
 
@@ -109,6 +113,14 @@ _TABLE: Final = (
     ("doubt_never_moves", "5a", "what was ever in doubt stays on its lane", AUTO_INQUIRY),
     ("moved_is_acknowledged", "5a", "moving acknowledges the old entry", AUTO),
     ("moved_is_carried", "5a", "and writes the new one, in one step", AUTO),
+    # the lane's state
+    ("held_never_begins", "5", "nothing begins on a held lane", LANE),
+    ("one_probe_at_a_time", "5", "after a hold one topup tries the lane", LANE),
+    ("a_lost_probe_is_followed", "5", "for a lease, then another one may", LANE),
+    ("only_the_probe_speaks", "5", "only the probe's answer opens the lane or holds it", LANE),
+    ("a_hold_outlasts_answers", "5", "what people hold no answer changes", LANE),
+    ("unasked_says_nothing", "5", "an attempt that asked nothing says nothing of it", LANE),
+    ("an_answer_ends_the_row", "5", "any answer begins the count of failures anew", LANE),
     # the dispatcher
     ("not_sent_is_no_byte_written", "9", "not sent: no byte was given to the kernel", NEITHER),
     ("broken_task_is_unknown", "9", "a task that breaks off parks `unknown`", NEITHER),
@@ -152,7 +164,8 @@ WORLDS: Final = {
         "dedupes+inquiry", covers=True, resend=False, few_faults=True, window=4
     ),
     "neither, two lanes": AUTO,
-    "inquiry, two lanes": AUTO_INQUIRY,
+    "inquiry, two lanes, one death, one hold": AUTO_INQUIRY,
+    "one lane, its breaker, three topups": LANE,
     "neither, replicated": Provider("neither", replicated=True, few_faults=True),
 }
 """The worlds in which nothing may be found with all rules on."""

@@ -3,16 +3,40 @@
 import marshal
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import msgspec
 
+from tests.model import lanes
 from tests.model.events import HELP
 from tests.model.steps import steps
 from tests.model.world import Provider, World, canonical
 
 Frozen = tuple[Any, ...]
+Thaw = Callable[[Frozen], Any]
+
+
+class Play(msgspec.Struct, frozen=True):
+    """What is searched: how it begins, what may happen, and by which name a state is known."""
+
+    first: Any
+    thaw: Thaw
+    steps: Callable[[Frozen, Thaw], Iterator[tuple[str, int, Any]]]
+    canonical: Callable[[Frozen], Frozen]
+
+
+def play_of(what: Provider | lanes.Terms, off: Collection[str]) -> Play:
+    """Return the life of one topup at such a provider, or that of one lane."""
+    off = frozenset(off)
+    if isinstance(what, Provider):
+        provider = what
+        first = World.first(provider, off)
+        return Play(first, lambda frozen: World.thaw(provider, off, frozen), steps, canonical)
+    terms = what
+    street = lanes.Street(terms, off)
+    thaw = lambda frozen: lanes.Street.thaw(terms, off, frozen)  # noqa: E731 - as above
+    return Play(street, thaw, lanes.steps, lambda frozen: frozen)
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -27,16 +51,12 @@ class Found(msgspec.Struct, frozen=True):
 
 
 def search(  # noqa: C901 - one loop, and what it keeps of where it came from
-    provider: Provider, off: Collection[str] = (), *, states_max: int = 10**9
+    what: Provider | lanes.Terms, off: Collection[str] = (), *, states_max: int = 10**9
 ) -> Found:
     """Search breadth first, so that the first story is a shortest one."""
     began = time.monotonic()
-    off = frozenset(off)
-
-    def thaw(frozen: Frozen) -> World:
-        return World.thaw(provider, off, frozen)
-
-    first = _packed(World.first(provider, off))
+    play = play_of(what, off)
+    first = _packed(play, play.first)
     came_from: dict[bytes, bytes | None] = {first: None}
     helped_by: dict[bytes, list[bytes]] = {}
     ended: list[bytes] = []
@@ -44,18 +64,18 @@ def search(  # noqa: C901 - one loop, and what it keeps of where it came from
     transitions = 0
 
     def found(broken: str, path: list[bytes], last: str = "", *, complete: bool = True) -> Found:
-        story = _story(provider, off, path, last) if broken else ()
+        story = _story(play, path, last) if broken else ()
         seconds = time.monotonic() - began
         return Found(len(came_from), transitions, seconds, broken, story, complete)
 
     while waiting:
         here = waiting.popleft()
-        for label, fault, world in steps(marshal.loads(here), thaw):
+        for label, fault, world in play.steps(marshal.loads(here), play.thaw):
             transitions += 1
             broken = world.broken()
             if broken:
                 return found(broken, _path(came_from, here), label)
-            there = _packed(world)
+            there = _packed(play, world)
             if there not in came_from:
                 came_from[there] = here
                 waiting.append(there)
@@ -87,9 +107,9 @@ def _stranded(
     return next((state for state in seen if state not in fine), None)
 
 
-def _packed(world: World) -> bytes:
+def _packed(play: Play, world: Any) -> bytes:
     """Return the name of all worlds like this one: small, and quick to look up."""
-    return marshal.dumps(canonical(world.freeze()), 2)
+    return marshal.dumps(play.canonical(world.freeze()), 2)
 
 
 def _path(came_from: dict[bytes, bytes | None], last: bytes) -> list[bytes]:
@@ -99,26 +119,20 @@ def _path(came_from: dict[bytes, bytes | None], last: bytes) -> list[bytes]:
     return path[::-1]
 
 
-def _story(
-    provider: Provider, off: frozenset[str], path: list[bytes], last: str
-) -> tuple[str, ...]:
+def _story(play: Play, path: list[bytes], last: str) -> tuple[str, ...]:
     """Tell a path again with names that stay the same from line to line."""
-
-    def thaw(frozen: Frozen) -> World:
-        return World.thaw(provider, off, frozen)
-
-    here = World.first(provider, off).freeze()
+    here = play.first.freeze()
     told = []
     for target in path[1:]:
-        for label, _, world in steps(here, thaw):
+        for label, _, world in play.steps(here, play.thaw):
             frozen = world.freeze()
-            if marshal.dumps(canonical(frozen), 2) == target:
+            if marshal.dumps(play.canonical(frozen), 2) == target:
                 told.append(label)
                 here = frozen
                 break
         else:
             raise AssertionError("two worlds that are one by name differ in what may happen")
-    for label, _, world in steps(here, thaw):
+    for label, _, world in play.steps(here, play.thaw):
         if last and (broken := world.broken()):
             return (*told, f"{label}  <- {broken}")
     return tuple(told)

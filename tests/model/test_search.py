@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.model.rules import NEITHER, RULES, Rule
+from tests.model.rules import LANE, NEITHER, RULES, Rule
 from tests.model.search import search
 
 LONG = {"doubt_never_sends_afresh", "only_the_carrier_begins"}
-QUICK = [rule for rule in RULES if rule.caught == NEITHER and rule.name not in LONG]
+QUICK = [rule for rule in RULES if rule.caught in (NEITHER, LANE) and rule.name not in LONG]
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +25,13 @@ def test_with_all_rules_on_nothing_is_found() -> None:
     found = search(NEITHER)
     assert found.broken == "", found.story
     assert found.states > 5_000
+
+
+def test_a_lane_never_lets_two_probes_through_nor_anything_while_it_is_held() -> None:
+    """With three topups, people who hold it and every answer that there is, in every order."""
+    found = search(LANE)
+    assert found.broken == "", found.story
+    assert found.states > 1_000
 
 
 @pytest.mark.parametrize("rule", QUICK, ids=lambda rule: rule.name)

@@ -40,6 +40,10 @@ class Provider(msgspec.Struct, frozen=True):
     few_faults: bool = False
     auto: bool = False
     """Two of the kind: a topup that both may have, and an operator who holds the first lane."""
+    deaths: int = 0
+    """So many owners die, or are silent while they live; 0 is no bound."""
+    holds: int = 0
+    """So often the operator holds the first lane; 0 is no bound."""
     unbounded_pause: bool = False
     """A snapshot of the virtual machine: no timer goes on while a process is stopped."""
 
@@ -102,6 +106,8 @@ class World:
         """With replicas: a dispatcher has heard delivered, and has forgotten it."""
         self.ledger = ""
         """The last state that Postgres was told."""
+        self.left = (provider.deaths, provider.holds)
+        """How many deaths and holds are still to come, where they are bounded."""
         self.wrong = ""
         """A promise that the last step broke."""
 
@@ -205,6 +211,7 @@ class World:
                 self.heard,
                 self.server.held,
                 msgspec.structs.astuple(self.other),
+                self.left,
             ),
             self.replica,
         )
@@ -220,7 +227,7 @@ class World:
         world.wire = list(wire)
         world.book = Book(*book)
         world.operator, world.listed, world.promised, *rest = rest
-        world.failed_over, world.ledger, world.heard, world.server.held, other = rest
+        world.failed_over, world.ledger, world.heard, world.server.held, other, world.left = rest
         world.other = Book(*other)
         return world
 
