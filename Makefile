@@ -61,7 +61,7 @@ chaos: .venv/.dev ## attack what runs, and print a verdict (SEED= MINUTES=3 TOPU
 	$(PY) -m tests.chaos
 fuzz: .venv/.dev ## break bytes at every door, and see what comes out (SECONDS=600 SEED=1)
 	FUZZ_SECONDS=$(or $(SECONDS),600) FUZZ_SEED=$(or $(SEED),1) $(PY) -m pytest -q -m fuzz
-crash-points: .venv/.dev ## kill at every named point, and check everything (PROVIDERS= TIMES=, or CASES=6 SEED=)
+crash-points: .venv/.dev ## kill at every named point, and check everything (PROVIDERS= TIMES= POINTS=, or CASES=6 SEED=)
 	$(PY) -m tests.chaos.crashes
 overload: .venv/.dev ## several times what it can take, and how soon it is over (TIMES=3 LENGTH=20)
 	$(PY) -m tests.load.overload

@@ -55,10 +55,12 @@ class Outcome(msgspec.Struct, frozen=True):
     violations: list[Violation]
 
 
-def cases(providers: Sequence[str], times: Sequence[str]) -> Iterator[Case]:
+def cases(
+    providers: Sequence[str], times: Sequence[str], points: Sequence[str] = POINTS
+) -> Iterator[Case]:
     """Yield every crash there is."""
     for provider in providers:
-        for point in POINTS:
+        for point in points:
             for time in times:
                 yield Case(provider, point, time)
 
@@ -146,18 +148,19 @@ def _line(outcome: Outcome) -> str:
 
 
 def wanted(environ: Mapping[str, str]) -> list[Case]:
-    """Return the crashes that PROVIDERS, TIMES, CASES and SEED choose; all where none is set.
+    """Return the crashes that PROVIDERS, TIMES, POINTS, CASES and SEED choose; all where none is set.
 
     Raises:
         WrongSetting: names the variable, its problem and an example.
     """
     providers = _chosen("PROVIDERS", environ, PROVIDERS)
     times = _chosen("TIMES", environ, TIMES)
+    points = _chosen("POINTS", environ, dict.fromkeys(POINTS))
     if not environ.get("CASES"):
-        return list(cases(providers, times))
+        return list(cases(providers, times, points))
     seed = read_seed(environ)
     chance = random.Random(seed)
-    found = list(cases([chance.choice(providers)], times))
+    found = list(cases([chance.choice(providers)], times, points))
     count = min(int(number("CASES", environ, "6", above=0.0)) or 1, len(found))
     say(f"SEED={seed}: {count} of the crashes")
     return [found[place] for place in sorted(chance.sample(range(len(found)), count))]

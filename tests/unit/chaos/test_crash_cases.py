@@ -11,6 +11,7 @@ def test_all_of_them_is_every_point_at_every_provider_three_times() -> None:
     """Nothing is left out where nothing is chosen."""
     assert len(wanted({})) == len(POINTS) * 3 * 3
     assert {case.point for case in wanted({"TIMES": "first"})} == set(POINTS)
+    assert {case.point for case in wanted({"POINTS": POINTS[0]})} == {POINTS[0]}
 
 
 def test_a_sample_is_the_same_for_the_same_seed() -> None:
@@ -24,7 +25,10 @@ def test_a_sample_is_the_same_for_the_same_seed() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PROVIDERS", "dedups"), ("TIMES", "third"), ("CASES", "few"), ("SEED", "xyz")],
+    [
+        ("PROVIDERS", "dedups"), ("TIMES", "third"), ("POINTS", "ledger"), ("CASES", "few"),
+        ("SEED", "xyz"),
+    ],  # fmt: skip
 )
 def test_what_is_not_known_is_named(name: str, value: str) -> None:
     """With what would do."""
