@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c # a filtered command fails as it would alone
 INSTALL := PYTHONUNBUFFERED=1 $(PIP) install --progress-bar off --require-hashes
 SHOWN := sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing .*/  unpacking …/p'
-.PHONY: help run bench bench-quick bench-ledger bench-profile test test-long model model-long bench-gateway bench-memory bench-replay bench-reconcile fuzz-api asyncapi check fuzz chaos crash-points overload takeover soak chaos-self-test install format lint types imports unused lock clean
+.PHONY: help run bench bench-quick bench-ledger bench-profile test test-long model model-long bench-gateway bench-memory bench-replay bench-reconcile fuzz-api asyncapi check fuzz chaos crash-points overload idle takeover soak chaos-self-test install format lint types imports unused lock clean
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -65,6 +65,8 @@ crash-points: .venv/.dev ## kill at every named point, and check everything (PRO
 	$(PY) -m tests.chaos.crashes
 overload: .venv/.dev ## several times what it can take, and how soon it is over (TIMES=3 LENGTH=20)
 	$(PY) -m tests.load.overload
+idle: .venv/.dev ## connections that say nothing, on one gateway, and merchants beside them (COUNT=10000)
+	$(PY) -m tests.load.idle
 takeover: .venv/.dev ## kill dispatchers with sends in flight, and time who goes on (KILLS=10)
 	$(PY) -m tests.load.takeover
 soak: .venv/.dev ## sell for long; nothing that a process holds may grow (MINUTES=30 RATE=300)

@@ -148,7 +148,7 @@ def _line(outcome: Outcome) -> str:
 
 
 def wanted(environ: Mapping[str, str]) -> list[Case]:
-    """Return the crashes that PROVIDERS, TIMES, POINTS, CASES and SEED choose; all where none is set.
+    """Return the crashes that PROVIDERS, TIMES, POINTS, CASES and SEED choose; all by default.
 
     Raises:
         WrongSetting: names the variable, its problem and an example.

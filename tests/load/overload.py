@@ -5,7 +5,6 @@ counts are ratios. Each sale of the flood is asked for once; what then is not kn
 """
 
 import asyncio
-import os
 import re
 import sys
 import time
@@ -13,7 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median, quantiles
-from tempfile import mkdtemp
 from typing import Final
 
 import msgspec
@@ -22,12 +20,12 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.chaos.house import House, until
-from tests.chaos.merchant import Line, Merchant, Sale
+from tests.chaos.merchant import Line, Sale
 from tests.chaos.rest import hear_all
 from tests.chaos.run import say
-from tests.chaos.settings import WrongSetting, number
 from tests.chaos.verifier import Violation
 from tests.load.flood import Flood, Heard
+from tests.load.runs import merchant_of, run
 from tests.load.samples import MEMORY, look, processes
 
 BOUNDS: Final = {"REQUESTS_MAX": "1000", "LANE_WAITING_MAX": "1500"}
@@ -178,11 +176,7 @@ class Overload:
 
     async def _verify(self, house: House, heard: Sequence[Heard]) -> list[Violation]:
         """Let a merchant repeat what is not known, then hear everybody."""
-        merchant = Merchant(
-            f"http://127.0.0.1:{house.public_port}",
-            house.keys["TOPUP_API_KEY"],
-            self._folder / "merchant.log",
-        )
+        merchant = merchant_of(house)
         merchant.lines += self._lines
         for one in heard:
             if not one.is_known:
@@ -243,16 +237,12 @@ def _times(seconds: Sequence[float]) -> str:
 
 def main() -> int:
     """Run once; 0: held, 1: not, 2: told nonsense."""
-    try:
-        times = number("TIMES", os.environ, "3", above=0.0)
-        seconds = number("LENGTH", os.environ, "20", above=0.0)
-    except WrongSetting as problem:
-        sys.stderr.write(f"{problem}\n")
-        return 2
-    folder = Path(mkdtemp(prefix="topup-overload-")) / "run"
-    say(f"{times:g} times what it can take, for {seconds:g} s; all of it in {folder}")
-    told = uvloop.run(Overload(times=times, seconds=seconds, folder=folder).tell())
-    return 0 if print_verdict(told, Console()) else 1
+
+    def act(folder: Path, times: float, seconds: float) -> bool:
+        told = uvloop.run(Overload(times=times, seconds=seconds, folder=folder).tell())
+        return print_verdict(told, Console())
+
+    return run("overload", {"TIMES": ("3", 0.0), "LENGTH": ("20", 0.0)}, act)
 
 
 if __name__ == "__main__":

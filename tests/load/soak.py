@@ -4,12 +4,10 @@ Streams and keys live for two minutes here, so that all of them come and go many
 """
 
 import asyncio
-import os
 import random
 import sys
 import time
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Final
 
 import msgspec
@@ -22,7 +20,7 @@ from tests.chaos.house import House, until
 from tests.chaos.merchant import Merchant, Sale, sales
 from tests.chaos.replaying import replay_changes
 from tests.chaos.run import say
-from tests.chaos.settings import DEADLINE_S, WrongSetting, number
+from tests.chaos.settings import DEADLINE_S
 from tests.chaos.sources import (
     Sources,
     ledger_says,
@@ -33,6 +31,7 @@ from tests.chaos.sources import (
     streams_say,
 )
 from tests.chaos.verifier import Violation, verify
+from tests.load.runs import merchant_of, run
 from tests.load.samples import (
     CONNECTIONS,
     DATA,
@@ -96,11 +95,7 @@ class Soak:
         """
         sold = list(sales(SEED, int(self._length_s * self._rate), provider=PROVIDER))
         async with House(self._folder, kinds=(PROVIDER,), direct=True, settings=SHORT) as house:
-            merchant = Merchant(
-                f"http://127.0.0.1:{house.public_port}",
-                house.keys["TOPUP_API_KEY"],
-                self._folder / "merchant.log",
-            )
+            merchant = merchant_of(house)
             before, begun = await processes(house), time.monotonic()
             async with asyncio.TaskGroup() as tasks:
                 looking = tasks.create_task(self._keep_looking(house, begun))
@@ -206,16 +201,12 @@ def print_verdict(told: Told, console: Console) -> bool:
 
 def main() -> int:
     """Run once; 0: flat, 1: not, 2: told nonsense."""
-    try:
-        minutes = number("MINUTES", os.environ, "30", above=6.0)
-        rate = number("RATE", os.environ, "300", above=0.0)
-    except WrongSetting as problem:
-        sys.stderr.write(f"{problem}\n")
-        return 2
-    folder = Path(mkdtemp(prefix="topup-soak-")) / "run"
-    say(f"{rate:g} topups/s for {minutes:g} minutes; all of it in {folder}")
-    told = uvloop.run(Soak(minutes=minutes, rate=rate, folder=folder).tell())
-    return 0 if print_verdict(told, Console()) else 1
+
+    def act(folder: Path, minutes: float, rate: float) -> bool:
+        told = uvloop.run(Soak(minutes=minutes, rate=rate, folder=folder).tell())
+        return print_verdict(told, Console())
+
+    return run("soak", {"MINUTES": ("30", 6.0), "RATE": ("300", 0.0)}, act)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from tempfile import mkdtemp
 from typing import Final
 
 import uvloop
@@ -22,9 +21,9 @@ from tests.chaos.house import House, until
 from tests.chaos.merchant import Merchant, Sale
 from tests.chaos.rest import hear_all
 from tests.chaos.run import say
-from tests.chaos.settings import WrongSetting, number
 from tests.chaos.sources import OUTCOMES, PREFIX, Client, entries, open_valkey
 from tests.chaos.verifier import Violation
+from tests.load.runs import merchant_of, run
 
 LATENCY_MS: Final = 1_000
 AT_ONCE: Final = 60
@@ -100,11 +99,7 @@ class Killer:
 async def measure(provider: str, kills: int, folder: Path) -> tuple[list[int], list[Violation]]:
     """Return how long what was in flight stood still, over all kills, and what was broken."""
     async with House(folder, kinds=(provider,), latency=str(LATENCY_MS), direct=True) as house:
-        merchant = Merchant(
-            f"http://127.0.0.1:{house.public_port}",
-            house.keys["TOPUP_API_KEY"],
-            folder / "merchant.log",
-        )
+        merchant = merchant_of(house)
         answer_ms = LATENCY_MS if provider == "dedupes" else 0  # it is asked, not sent again
         killer, stood_ms = Killer(house, merchant, answer_ms=answer_ms), list[int]()
         for _ in range(kills):
@@ -127,16 +122,15 @@ def print_verdict(provider: str, stood_ms: Sequence[int], violations: Sequence[V
 
 def main() -> int:
     """Measure both kinds of provider that let somebody take over; 0: within 6 s, 1: not."""
-    try:
-        kills = int(number("KILLS", os.environ, "10", above=0.0))
-    except WrongSetting as problem:
-        sys.stderr.write(f"{problem}\n")
-        return 2
-    fine = []
-    for provider in ("dedupes", "inquiry"):
-        folder = Path(mkdtemp(prefix="topup-takeover-")) / "run"
-        fine.append(print_verdict(provider, *uvloop.run(measure(provider, kills, folder))))
-    return 0 if all(fine) else 1
+
+    def act(folder: Path, kills: float) -> bool:
+        fine = [
+            print_verdict(provider, *uvloop.run(measure(provider, int(kills), folder / provider)))
+            for provider in ("dedupes", "inquiry")
+        ]
+        return all(fine)
+
+    return run("takeover", {"KILLS": ("10", 0.0)}, act)
 
 
 if __name__ == "__main__":

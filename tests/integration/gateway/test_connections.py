@@ -134,6 +134,24 @@ async def test_who_closes_its_half_still_hears_the_answer(home: House, gateway: 
     assert (await home.admin(gateway, "queue-stats")).json["total"] == 3
 
 
+async def test_what_is_cut_in_the_middle_is_forgotten(home: House, gateway: str) -> None:
+    """Wherever a reset cuts a request, nothing of it is accepted, and the next one is served."""
+    for cut in range(1, len(WHOLE), 7):
+        async with opened(gateway) as (_, writer):
+            writer.write(WHOLE[:cut])
+            await writer.drain()
+            writer.transport.abort()
+    assert await told(gateway, WHOLE, half_closed=True) == [OK]
+    assert (await home.admin(gateway, "queue-stats")).json["total"] == 1
+
+
+async def test_what_is_sent_at_once_is_answered_in_its_order(home: House, gateway: str) -> None:
+    """Each request of a long pipeline once, the good and the bad, whatever is before it."""
+    bad = WHOLE.replace(b'"amount": 10', b'"amount": -1')
+    assert await told(gateway, (WHOLE + bad) * 25, half_closed=True) == [OK, b"HTTP/1.1 422"] * 25
+    assert (await home.admin(gateway, "queue-stats")).json["total"] == 25
+
+
 ALLOWED = {
     "h2c": (["upgrade: h2c", "connection: Upgrade, HTTP2-Settings"], b""),
     "websocket": (["upgrade: websocket", "connection: upgrade"], b""),

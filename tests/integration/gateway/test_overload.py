@@ -1,7 +1,7 @@
 """A gateway with more to do than it may hold: it says so at once, and holds no more."""
 
 import asyncio
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 from shared.contracts.streams import PartitionKeys
 from shared.runtime.redis import Client
@@ -11,6 +11,7 @@ from tests.integration.gateway.test_connections import WHOLE, opened, told
 NOBODYS = "0195f2c4-7a1e-7c3b-9a50-2f6d1c0b8e11"
 ASKS = b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n"
 COUNTERS = PartitionKeys(0).counters
+IDLE = 400
 
 
 def check_refused(answer: Answer) -> None:
@@ -78,3 +79,16 @@ async def test_one_connection_more_than_may_be_is_told_so_and_closed(home: House
             return False
 
         await home.until(is_served)
+
+
+async def test_who_says_nothing_more_is_in_nobodys_way(home: House) -> None:
+    """Hundreds of kept connections beside a merchant: his are accepted, and none is closed."""
+    gateway = await home.gateway(connections_max=IDLE + 10)
+    async with AsyncExitStack() as stack:
+        idle = [await stack.enter_async_context(opened(gateway)) for _ in range(IDLE)]
+        for reader, writer in idle:
+            writer.write(ASKS)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        for _ in range(5):
+            assert (await home.post(gateway)).status == 202
+        assert not any(reader.at_eof() for reader, _ in idle)

@@ -26,9 +26,12 @@ def test_a_sample_is_the_same_for_the_same_seed() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("PROVIDERS", "dedups"), ("TIMES", "third"), ("POINTS", "ledger"), ("CASES", "few"),
+        ("PROVIDERS", "dedups"),
+        ("TIMES", "third"),
+        ("POINTS", "ledger"),
+        ("CASES", "few"),
         ("SEED", "xyz"),
-    ],  # fmt: skip
+    ],
 )
 def test_what_is_not_known_is_named(name: str, value: str) -> None:
     """With what would do."""
