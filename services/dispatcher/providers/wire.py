@@ -189,7 +189,7 @@ class _Exchange:
     async def write(self, connection: Connection, request: bytes) -> Reply:
         """Write it, and wait as long as an answer may take.
 
-        That it was sent is said a turn of the loop later, for the loop writes at a turn's end.
+        That it was sent is said a turn of the loop later: what was not written at once is by then.
         """
         loop = asyncio.get_running_loop()
         timer = loop.call_later(self._answer_timeout_ms / 1_000, connection.give_up)
