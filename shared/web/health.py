@@ -91,11 +91,6 @@ class Health:
         READY.labels(self._instance.service).set(0)
         self._on_draining()
 
-    @property
-    def is_started(self) -> bool:
-        """Whether the replica has had all it needs, once."""
-        return self._started
-
     async def report(self) -> tuple[int, HealthReport]:
         """Return the HTTP status and the body of `/health`."""
         names = list(self._checks)
