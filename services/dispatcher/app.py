@@ -71,6 +71,7 @@ class Dispatcher:
         self._upkeep = Upkeep(self._topups, self._watch, self._lanes, lease_ms_max=max(leases))
         self._background: list[asyncio.Task[None]] = []
         self._reading: list[asyncio.Task[None]] = []
+        self._asked: list[asyncio.Task[None]] = []
         self.listeners: list[Listener] = []
         self.health = self._health(instance, clock)
         for name, slots in self._slots.items():
@@ -84,9 +85,9 @@ class Dispatcher:
             asyncio.create_task(self._heart.run()),
             asyncio.create_task(self._upkeep.run()),
         ]
-        self._reading = [
-            *(asyncio.create_task(lane.run()) for lane in self._lanes),
-            *(asyncio.create_task(asking.run(self._draining)) for asking in self._questions),
+        self._reading = [asyncio.create_task(lane.run()) for lane in self._lanes]
+        self._asked = [
+            asyncio.create_task(asking.run(self._draining)) for asking in self._questions
         ]
 
     async def _prepare(self) -> None:
@@ -98,6 +99,7 @@ class Dispatcher:
     async def close(self) -> None:
         """Read no more, carry what is in flight to its end, then leave the living."""
         self._draining.set()
+        await end(self._asked)  # a provider may take a minute, and each question comes again
         await asyncio.gather(*self._reading)
         await asyncio.gather(*(lane.drain() for lane in self._lanes))
         await end(self._background)

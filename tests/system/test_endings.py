@@ -115,6 +115,7 @@ async def test_doubt_is_cleared_where_the_provider_dedupes(stack: Stack) -> None
     assert await told(stack, topups) == dict.fromkeys(topups, ("succeeded", None, 1))
 
 
+@pytest.mark.long
 @pytest.mark.settings(**SLOW_BUT_FINE)
 async def test_a_slow_answer_is_waited_for(stack: Stack) -> None:
     """Slow within the time-out is no doubt."""
@@ -146,6 +147,7 @@ async def test_an_empty_wallet_holds_the_lane_and_fails_nobody(stack: Stack) -> 
     assert (await stack.queue())["lanes"]["LATCOM"]["state"] == "open"
 
 
+@pytest.mark.long
 @pytest.mark.settings(SANDBOX_LATENCY="20", DELIVER_BEFORE="2s")
 async def test_a_topup_that_cannot_be_tried_in_time_fails_unpaid(stack: Stack) -> None:
     """Behind a held lane DELIVER_BEFORE passes: `failed`, `expired`, and never paid after that."""

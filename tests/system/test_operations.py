@@ -62,6 +62,7 @@ async def test_every_other_service_is_scaled_under_load(stack: Stack, service: s
     assert audited.returncode == 0, audited.stdout
 
 
+@pytest.mark.long
 @pytest.mark.settings(RATE_LIMIT_PER_MINUTE="200", SANDBOX_LATENCY="20")
 async def test_a_minute_without_ratelimiter_stays_under_the_limit(stack: Stack) -> None:
     """Each gateway enforces its share of the limit; health says that it does."""
