@@ -86,9 +86,7 @@ class Dispatcher:
             asyncio.create_task(self._upkeep.run()),
         ]
         self._reading = [asyncio.create_task(lane.run()) for lane in self._lanes]
-        self._asked = [
-            asyncio.create_task(asking.run(self._draining)) for asking in self._questions
-        ]
+        self._asked = [asyncio.create_task(asking.run()) for asking in self._questions]
 
     async def _prepare(self) -> None:
         for name in self._providers:

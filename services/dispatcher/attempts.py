@@ -21,8 +21,8 @@ class UnreadableEntry(TopupError):
     code = "unreadable"
 
 
-class Sale(msgspec.Struct, frozen=True, kw_only=True):
-    """A topup as a provider's adapter sees it, and where on its lane it came from."""
+class Sold(msgspec.Struct, frozen=True, kw_only=True):
+    """A topup as a provider's adapter sees it, and what its record is found by."""
 
     topup_id: str
     phone: str
@@ -30,8 +30,13 @@ class Sale(msgspec.Struct, frozen=True, kw_only=True):
     amount_minor: int
     currency: str
     product: str
-    route: tuple[str, ...]
     key_hash: str
+
+
+class Sale(Sold, frozen=True, kw_only=True):
+    """One that is carried, and where on its lane it came from."""
+
+    route: tuple[str, ...]
     accepted_at_ms: int
     entry: Entry
 

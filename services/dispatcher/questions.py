@@ -9,22 +9,20 @@ import asyncio
 from collections.abc import Awaitable, Iterator, Sequence
 from typing import Final
 
-import msgspec
 import structlog
 
 from services.dispatcher import metrics
-from services.dispatcher.attempts import new_nonce
+from services.dispatcher.attempts import Sold, new_nonce
 from services.dispatcher.lanes import LaneWatch
 from services.dispatcher.providers.adapter import Answer, Provider, Unknown
 from services.dispatcher.rules import Finish, after_asking, reference_of
 from services.dispatcher.steps import Steps
+from services.dispatcher.told import outcome_of
 from shared.bus.limbo import Schedule
-from shared.bus.messages import Outcome
 from shared.bus.records import Record
 from shared.bus.topups import Topups
 from shared.contracts.acts import act_by
 from shared.contracts.events import encode
-from shared.contracts.packing import pack
 from shared.contracts.states import State
 from shared.runtime.upkeep import keep_up
 
@@ -32,17 +30,6 @@ log = structlog.get_logger()
 
 AT_ONCE: Final = 4
 """Questions that one replica puts to one provider at a time, and in a second."""
-
-
-class _Sold(msgspec.Struct, frozen=True, kw_only=True):
-    """A topup as the adapter sees it."""
-
-    topup_id: str
-    phone: str
-    country: str
-    amount_minor: int
-    currency: str
-    product: str
 
 
 class Questions:
@@ -68,9 +55,9 @@ class Questions:
         self._owner = owner
         self._by = by
 
-    async def run(self, draining: asyncio.Event) -> None:
-        """Ask each second until draining; a question that is put is waited for."""
-        await keep_up(self.turns, until=draining)
+    async def run(self) -> None:
+        """Ask each second until cancelled; what is cut off is asked again."""
+        await keep_up(self.turns, until=asyncio.Event())
 
     def turns(self, *, sweep: bool = False) -> Iterator[Awaitable[None]]:
         """Yield a turn of each partition whose lane is open."""
@@ -89,7 +76,8 @@ class Questions:
         facts = self._provider.facts
         if record.lane != self._name or (facts.reference_per_attempt and not record.sent):
             return  # nobody knows what it was sent as
-        answer = await self._answer(record, reference_of(facts, record.id, record.sent))
+        sold = _sold(record)
+        answer = await self._answer(sold, reference_of(facts, record.id, record.sent))
         named = type(answer).__name__
         metrics.QUESTIONS.labels(self._name, named).inc()
         verdict = after_asking(
@@ -101,39 +89,22 @@ class Questions:
         )
         reply = None
         if verdict is not None:
-            reply = await self._settle(partition, record, verdict, asked_at_ms)
+            reply = await self._settle(partition, record, sold, verdict, asked_at_ms)
         log.info("unresolved_asked", topup_id=record.id, answer=named, reply=reply)
 
-    async def _answer(self, record: Record, reference: str) -> Answer:
-        request = record.request
-        sold = _Sold(
-            topup_id=record.id,
-            phone=request.phone,
-            country=request.country,
-            amount_minor=request.amount_minor,
-            currency=request.currency,
-            product=record.sold_by[1],
-        )
+    async def _answer(self, sold: Sold, reference: str) -> Answer:
         try:
             return await self._provider.inquire(sold, reference)
         except Exception as problem:
-            log.exception("adapter_failed", topup_id=record.id, provider=self._name)
+            log.exception("adapter_failed", topup_id=sold.topup_id, provider=self._name)
             return Unknown(reason=type(problem).__name__)
 
     async def _settle(
-        self, partition: int, record: Record, verdict: Finish, asked_at_ms: int
+        self, partition: int, record: Record, sold: Sold, verdict: Finish, asked_at_ms: int
     ) -> str:
         evidence = verdict.evidence
         if verdict.to is State.SUCCEEDED:
-            outcome = Outcome(
-                id=record.id,
-                key_hash=record.request.key_hash,
-                nonce=new_nonce(),
-                to=verdict.to,
-                reason="",
-                provider_reference=evidence.provider_reference or "",
-                evidence=pack(encode(evidence)),
-            )
+            outcome = outcome_of(sold, new_nonce(), verdict)
             return (await self._steps[partition].finish(outcome))[0]
         reply, _ = await self._topups.resolve(
             partition,
@@ -145,3 +116,16 @@ class Questions:
             act=act_by(self._owner, why=f"the provider was asked again: refused, {evidence.code}"),
         )
         return reply
+
+
+def _sold(record: Record) -> Sold:
+    request = record.request
+    return Sold(
+        topup_id=record.id,
+        phone=request.phone,
+        country=request.country,
+        amount_minor=request.amount_minor,
+        currency=request.currency,
+        product=record.sold_by[1],
+        key_hash=request.key_hash,
+    )

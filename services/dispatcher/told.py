@@ -1,6 +1,6 @@
 """What the functions are told of one topup, from what its dispatcher knows."""
 
-from services.dispatcher.attempts import Sale, new_nonce
+from services.dispatcher.attempts import Sale, Sold, new_nonce
 from services.dispatcher.rules import Finish
 from shared.bus.messages import Handing, Outcome, Work
 from shared.contracts import events
@@ -31,11 +31,11 @@ def handing_of(sale: Sale, nonce: str, *, why: str, reason: str, said: bytes) ->
     )
 
 
-def outcome_of(sale: Sale, nonce: str, verdict: Finish) -> Outcome:
-    """Return how an attempt settles the topup."""
+def outcome_of(sold: Sold, nonce: str, verdict: Finish) -> Outcome:
+    """Return how an attempt, or a question, settles the topup."""
     return Outcome(
-        id=sale.topup_id,
-        key_hash=sale.key_hash,
+        id=sold.topup_id,
+        key_hash=sold.key_hash,
         nonce=nonce,
         to=verdict.to,
         reason=verdict.reason,
