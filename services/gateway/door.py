@@ -3,11 +3,9 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from functools import cache
 from typing import Final
 
 import structlog
-from prometheus_client import Counter
 from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
@@ -171,9 +169,4 @@ def _counting(send: Send) -> Send:
 
 
 def _count(route: str, status: int, code: str) -> None:
-    _counter(route, str(status), code).inc()
-
-
-@cache
-def _counter(*labels: str) -> Counter:
-    return metrics.REQUESTS.labels(*labels)
+    metrics.requests(route, str(status), code).inc()
