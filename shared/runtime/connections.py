@@ -121,10 +121,7 @@ class Line:
             RedisConnectionError, RedisTimeoutError: no answer; it may have been done.
             RedisError: the server's own, by redis-py's names.
         """
-        connection = self._connection
-        if connection is None or not connection.usable:
-            connection = await self._opened()
-        (reply,) = await connection.send((command,), COMMAND_TIMEOUT_S)
+        (reply,) = await self.ask_each((command,))
         if isinstance(reply, Exception):
             raise reply
         return reply
