@@ -71,7 +71,10 @@ SERVICES: Final = (
         module="services.gateway",
         count=3,
         after=("functions", "ratelimiter", "ledger", "customer"),
-        told=("REDIS_URL", "RATELIMITER_URL", "LEDGER_URL", "ADMIN_KEY", "PROVIDERS_OFFERED"),
+        told=(
+            *("REDIS_URL", "RATELIMITER_URL", "LEDGER_URL", "PROVIDERS_OFFERED"),
+            *("ADMIN_KEY", "SESSION_KEY"),
+        ),
         port="public",
     ),
 )
@@ -180,8 +183,3 @@ def host_of(service: Service, environ: Mapping[str, str]) -> str:
 def reachable(host: str) -> str:
     """Return the address at which a listener on this host answers this machine."""
     return {"0.0.0.0": HOST, "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
-
-
-def in_url(address: str) -> str:
-    """Return the address as a URL has it."""
-    return f"[{address}]" if ":" in address else address

@@ -16,15 +16,7 @@ from ops.supervisor.fleet import Fleet
 from ops.supervisor.folder import Folder
 from ops.supervisor.gate import Gate
 from ops.supervisor.launcher import Launcher
-from ops.supervisor.plan import (
-    HOST,
-    Plan,
-    for_this_machine,
-    host_of,
-    in_url,
-    reachable,
-    told_to_commands,
-)
+from ops.supervisor.plan import HOST, Plan, for_this_machine, reachable, told_to_commands
 from ops.supervisor.probe import answers_ok
 from ops.supervisor.process import start_time
 from ops.supervisor.replica import Replica
@@ -34,7 +26,6 @@ from ops.supervisor.starting import start_steps
 from ops.supervisor.steps import run_steps
 from ops.supervisor.stopping import Stopping
 from ops.supervisor.tails import keep_bounded, rotate
-from ops.supervisor.targets import Targets
 from ops.supervisor.wiring import Wiring, wire
 from shared.runtime.settings import parse_duration_ms
 
@@ -60,14 +51,12 @@ def up(plan: Plan, folder: Folder, environ: Mapping[str, str]) -> None:
         gate = Gate(host, port)
         try:
             rotate(folder.logs)
-            keys = demo(folder, environ, url=f"http://{in_url(reachable(host))}:{port}")
+            keys = demo(folder, environ, url=f"http://{_in_url(reachable(host))}:{port}")
             screen.say(f"starting in {folder.root}")
             wiring = wire(plan, folder, environ, demo=keys, public_port=port)
             launcher = Launcher(plan, wiring, folder, environ, gate=gate, patience_s=patience_s)
             told = told_to_commands(wiring.variables, environ)
-            hosts = {one.name: reachable(host_of(one, environ)) for one in plan.services}
-            targets = Targets(folder, hosts)
-            supervisor = Supervisor(plan, folder, wiring, launcher, gate, screen, told, targets)
+            supervisor = Supervisor(plan, folder, wiring, launcher, gate, screen, told)
             asyncio.run(supervisor.run(keys))
             launcher.close()
         finally:
@@ -89,7 +78,6 @@ class Supervisor:
         gate: Gate,
         screen: Screen,
         told: dict[str, str],
-        targets: Targets,
     ) -> None:
         self._plan = plan
         self._folder = folder
@@ -98,7 +86,6 @@ class Supervisor:
         self._gate = gate
         self._screen = screen
         self._told = told
-        self._targets = targets
         self._sandboxed = any(service.name == "sandbox" for service in plan.services)
         self._fleet: Fleet | None = None
 
@@ -176,4 +163,7 @@ class Supervisor:
         )
         with suppress(OSError):  # a full disk must not end what runs
             takeover.write_state(self._folder, state)
-            self._targets.write(rows)
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -96,6 +96,7 @@ def _next(demo: Demo, folder: Folder) -> str:
              -H "x-customer-id: $TOPUP_CUSTOMER_ID" -H 'content-type: application/json' \\
              -d '{_EXAMPLE}'
   queue    curl -s $TOPUP_URL/api/admin/queue-stats -H "x-admin-key: $TOPUP_ADMIN_KEY"
+  page     {demo.url}/admin (the key is TOPUP_ADMIN_KEY in {keys})
   replicas {command} ps
            {command} scale dispatcher=5
   logs     {command} logs dispatcher --follow

@@ -38,6 +38,7 @@ def wire(
     ports |= {s.name: public_port for s in plan.services if s.port == "public"}
     variables = {
         "ADMIN_KEY": demo.admin_key,
+        "SESSION_KEY": secrets.token_urlsafe(32),
         "EVIDENCE_KEY": evidence_key(folder),
         "PROVIDERS_OFFERED": ",".join(set_up(partial(given, environ=environ))),
     }

@@ -21,7 +21,6 @@ from services.dispatcher.rules import (
     after_inquiry,
     after_send,
     going_on,
-    named,
     reference_of,
     tried,
 )
@@ -147,15 +146,15 @@ class Carrier:
         answer = await self._ask(sale, right, begun)
         self._crash("dispatcher.after_answer")
         elapsed = self._clock.monotonic() - started
-        said = named(answer)
+        named = type(answer).__name__
         metrics.call_seconds(self._name).observe(elapsed)
-        metrics.attempts(self._name, said).inc()
+        metrics.attempts(self._name, named).inc()
         log.info(
             "attempt_finished",
             topup_id=sale.topup_id,
             mode=begun.status,
             attempt=begun.attempt,
-            answer=said,
+            answer=named,
             elapsed_ms=round(elapsed * 1_000),
         )
         return answer, self._judge(answer, begun)

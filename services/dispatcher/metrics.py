@@ -7,12 +7,12 @@ from prometheus_client import Counter, Gauge, Histogram
 
 ATTEMPTS: Final = Counter(
     "topup_attempts_total",
-    "Attempts that ended, sends and questions, by what the provider said.",
+    "Attempts that ended, by what the provider answered: delivered, refused, not_sent, unknown …",
     ["provider", "answer"],
 )
 QUESTIONS: Final = Counter(
     "topup_questions_total",
-    "Questions about unresolved topups, by what the provider said.",
+    "Questions about unresolved topups, by what the provider answered.",
     ["provider", "answer"],
 )
 PROVIDER_CALL_SECONDS: Final = Histogram(
@@ -35,13 +35,12 @@ LANE_OPEN: Final = Gauge(
 )
 BEGIN_REPLIES: Final = Counter(
     "topup_begin_replies_total",
-    "Entries of a lane by what `begin` answered: send, inquire, busy, held, settled and so on.",
+    "What begin answered: send, inquire, busy, held, settled, duplicate, expired …",
     ["provider", "reply"],
 )
 MOVED: Final = Counter(
     "topup_moved_total",
-    "Topups with provider AUTO that went on to another lane after an attempt, by why: refused, no "
-    "(busy), not_sent, hold.",
+    "Topups with provider AUTO that went on to another lane after an attempt, by why.",
     ["provider", "to", "why"],
 )
 CLAIMED: Final = Counter(

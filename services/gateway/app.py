@@ -21,11 +21,17 @@ from services.gateway.lanes import LaneRoutes
 from services.gateway.limits import Limits
 from services.gateway.lists import ListRoutes
 from services.gateway.operators import Operators
+from services.gateway.page.assets import Assets
+from services.gateway.page.events import Events
+from services.gateway.page.looking import Looking
+from services.gateway.page.signing_in import SigningIn
+from services.gateway.page.viewers import Viewers
 from services.gateway.peers import Ledger, PeerSilent
 from services.gateway.ratelimiter import Ratelimiter
 from services.gateway.rest import health_call, rest_app
 from services.gateway.room import Room
 from services.gateway.routing import Routing
+from services.gateway.sessions import Sessions
 from services.gateway.settings import GatewaySettings
 from services.gateway.stories import Stories, StoryRoutes
 from services.gateway.topups import TopupRoutes
@@ -81,6 +87,10 @@ class Gateway:
             gateways=lambda: self._limits.gateways,
         )
         self._waiting = Waiting(self._client, partitions=settings.stream_partitions)
+        self._figures = Figures(self._client, self._topups, self._ledger, clock)
+        self._viewers = Viewers(
+            partial(Looking, self._client, self._topups, self._figures, clock, gateway=instance.id)
+        )
         self._background: list[asyncio.Task[None]] = []
         self.health = self._health(instance, clock)
         self.door = self._door(settings, clock)
@@ -107,6 +117,7 @@ class Gateway:
     async def close(self) -> None:
         """Let go of everything; the listener has answered its last request already."""
         await self._waiting.close()
+        await self._viewers.close()
         await end(self._background)
         if self._background:
             try:
@@ -139,8 +150,13 @@ class Gateway:
                 "keys": self._check_keys,
             },
             essential=frozenset({"redis", "keys"}),
-            on_draining=self._waiting.let_go,
+            on_draining=self._let_go,
         )
+
+    def _let_go(self) -> None:
+        """Answer all who wait or watch: nobody of them may hold up the drain."""
+        self._waiting.let_go()
+        self._viewers.let_go()
 
     def _door(self, settings: GatewaySettings, clock: Clock) -> Door:
         bus = Bus(
@@ -174,9 +190,13 @@ class Gateway:
 
     def _behind(self, settings: GatewaySettings, clock: Clock) -> list[ServedBehind]:
         """Return the calls that are not hot."""
-        figures = Figures(self._client, self._topups, self._ledger, clock)
-        operators = Operators(self._keyring, admin_key=settings.admin_key)
-        admin = Admin(figures, self._ledger, operators)
+        key = settings.session_key
+        operators = Operators(
+            self._keyring,
+            admin_key=settings.admin_key,
+            sessions=None if key is None else Sessions(key, clock),
+        )
+        admin = Admin(self._figures, self._ledger, operators)
         lanes = LaneRoutes(self._client, self._topups, clock, admit=operators.admit)
         dead = DeadRoutes(
             self._client,
@@ -190,7 +210,9 @@ class Gateway:
         unresolved = UnresolvedRoutes(
             self._topups, self._ledger, admit=operators.admit, alone=settings.resolve_alone
         )
-        parts = (admin, lanes, dead, told, unresolved)
+        live = Events(self._viewers, admit=operators.admit)
+        signing_in = SigningIn(operators, alone=settings.resolve_alone)
+        parts = (admin, live, lanes, dead, told, unresolved, signing_in, Assets(operators))
         return [*(one for part in parts for one in part.served()), health_call(self.health)]
 
     async def _check_keys(self) -> Condition:

@@ -5,7 +5,6 @@ page, and its import reads three such pages, so only its files are taken.
 """
 
 from collections.abc import Sequence
-from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -18,11 +17,18 @@ from starlette.responses import Response
 from services.gateway.answers import ServedBehind
 from services.gateway.calls import Answer, Call, Field
 from services.gateway.openapi import describe
+from services.gateway.pages import (
+    HTML,
+    IF_NONE_MATCH,
+    SCRIPT,
+    STYLE,
+    described,
+    file_of,
+    respond,
+    shown,
+)
 from shared.runtime.instance import product_version
 
-_HTML: Final = "text/html; charset=utf-8"
-_SCRIPT: Final = "text/javascript; charset=utf-8"
-_STYLE: Final = "text/css; charset=utf-8"
 _PAGE: Final = b"""<!doctype html>
 <html lang="en">
 <head>
@@ -48,67 +54,43 @@ _START: Final = b"""SwaggerUIBundle({
 });
 """
 _SHIPPED: Final = {
-    "swagger-ui.css": ("swagger_style.css", _STYLE),
-    "swagger-ui.js": ("swagger_bundle.js", _SCRIPT),
+    "swagger-ui.css": ("swagger_style.css", STYLE),
+    "swagger-ui.js": ("swagger_bundle.js", SCRIPT),
 }
 _FILES: Final = (*_SHIPPED, "start.js")
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_ALWAYS: Final = {
-    "cache-control": "no-cache",
-    "content-security-policy": _POLICY,
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-}
-_IF_NONE_MATCH: Final = Field(name="If-None-Match", about="The ETag of the copy that you have.")
-_HEADERS: Final = (
-    Field(name="ETag", about="Names these bytes.", required=True),
-    *(
-        Field(name=name.title(), about="Always so.", schema={"const": value}, required=True)
-        for name, value in _ALWAYS.items()
-    ),
-)
-
-
-class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes that never change while we run, and their name."""
-
-    body: bytes
-    media: str
-    etag: str
+_ALWAYS: Final = {"content-security-policy": _POLICY, "referrer-policy": "no-referrer"}
+_HEADERS: Final = described(_ALWAYS)
 
 
 def docs_calls(calls: Sequence[Call]) -> list[ServedBehind]:
     """Return the calls that show the description of `calls`, and of themselves."""
-    document = describe([*calls, OPENAPI, DOCS, ASSET], version=product_version())
-    described = _page(msgspec.json.encode(document), "application/json")
-    page = _page(_PAGE, _HTML)
-    files = {name: _page(_shipped(file), media) for name, (file, media) in _SHIPPED.items()}
-    files["start.js"] = _page(_START, _SCRIPT)
+    told = describe([*calls, OPENAPI, DOCS, ASSET], version=product_version())
+    document = file_of(msgspec.json.encode(told), "application/json")
+    page = file_of(_PAGE, HTML)
+    files = {name: file_of(_shipped(file), media) for name, (file, media) in _SHIPPED.items()}
+    files["start.js"] = file_of(_START, SCRIPT)
 
     async def show_document(request: Request) -> Response:
-        return _respond(request, described)
+        return respond(request, document, _ALWAYS)
 
     async def show_page(request: Request) -> Response:
-        return _respond(request, page)
+        return respond(request, page, _ALWAYS)
 
     async def show_file(request: Request) -> Response:
         file = files.get(request.path_params["file"])
         if file is None:
             raise HTTPException(404)
-        return _respond(request, file)
+        return respond(request, file, _ALWAYS)
 
     return [
         ServedBehind(OPENAPI, show_document),
         ServedBehind(DOCS, show_page),
         ServedBehind(ASSET, show_file),
     ]
-
-
-def _page(body: bytes, media: str) -> Page:
-    return Page(body=body, media=media, etag=f'"{sha256(body).hexdigest()[:32]}"')
 
 
 def _shipped(name: str) -> bytes:
@@ -118,26 +100,14 @@ def _shipped(name: str) -> bytes:
     return Path(spec.origin).with_name(name).read_bytes()
 
 
-def _respond(request: Request, page: Page) -> Response:
-    headers = {**_ALWAYS, "etag": page.etag}
-    known = request.headers.get("if-none-match", "")
-    if known == "*" or page.etag in (tag.strip().removeprefix("W/") for tag in known.split(",")):
-        return Response(status_code=304, headers=headers)
-    return Response(page.body, headers={**headers, "content-type": page.media})
-
-
-def _shown(answer: Answer) -> dict[int, Answer]:
-    return {200: answer, 304: Answer(about="You have it", headers=_HEADERS)}
-
-
 OPENAPI: Final = Call(
     name="openapi",
     method="GET",
     path="/openapi.json",
     tag="Documentation",
     about="This document",
-    headers=(_IF_NONE_MATCH,),
-    answers=_shown(Answer(about="OpenAPI 3.1", body={"type": "object"}, headers=_HEADERS)),
+    headers=(IF_NONE_MATCH,),
+    answers=shown(Answer(about="OpenAPI 3.1", body={"type": "object"}, headers=_HEADERS)),
 )
 DOCS: Final = Call(
     name="docs",
@@ -145,10 +115,8 @@ DOCS: Final = Call(
     path="/docs",
     tag="Documentation",
     about="This document as a page, to read and to try",
-    headers=(_IF_NONE_MATCH,),
-    answers=_shown(
-        Answer(about="The page", body={"type": "string"}, media=_HTML, headers=_HEADERS)
-    ),
+    headers=(IF_NONE_MATCH,),
+    answers=shown(Answer(about="The page", body={"type": "string"}, media=HTML, headers=_HEADERS)),
 )
 ASSET: Final = Call(
     name="asset",
@@ -165,8 +133,8 @@ ASSET: Final = Call(
             required=True,
         ),
     ),
-    headers=(_IF_NONE_MATCH,),
-    answers=_shown(
+    headers=(IF_NONE_MATCH,),
+    answers=shown(
         Answer(about="A file", body={"type": "string"}, media="text/*", headers=_HEADERS)
     ),
     refusals=("not_found",),

@@ -6,7 +6,7 @@ import msgspec
 
 from services.gateway.peers import Ledger
 from services.gateway.replies import Money, Served, Success
-from shared.bus.queue import read_queue
+from shared.bus.queue import Queue, read_queue
 from shared.bus.topups import Topups
 from shared.contracts.limits import SILENT_MS
 from shared.contracts.money import format_amount
@@ -102,11 +102,7 @@ class Figures:
             **msgspec.structs.asdict(queue.counts),
             total=queue.counts.total,
             lanes={name: _shown(lane, LaneShown) for name, lane in queue.lanes.items()},
-            instances=[
-                _shown(replica, InstanceShown)
-                for replica in queue.replicas
-                if replica.silent_ms <= SILENT_MS
-            ],
+            instances=instances_shown(queue),
         )
 
     async def totals(self) -> Earnings:
@@ -124,6 +120,15 @@ class Figures:
             ),
             limbo=[limbo_shown(one) for one in totals.limbo],
         )
+
+
+def instances_shown(queue: Queue) -> list[InstanceShown]:
+    """Return the replicas that spoke in the last seconds."""
+    return [
+        _shown(replica, InstanceShown)
+        for replica in queue.replicas
+        if replica.silent_ms <= SILENT_MS
+    ]
 
 
 def _shown(found: msgspec.Struct, shape: type[ShapeT]) -> ShapeT:

@@ -74,6 +74,10 @@ class Keyring:
         same = compare_digest(hashed, found.sha256 if found is not None else _NOBODY)
         return found.name if found is not None and same else None
 
+    def hashes_of(self, operator: str) -> list[str]:
+        """Return the SHA-256 of each working key of this person."""
+        return [key.sha256 for key in self._operators.values() if key.name == operator]
+
     @property
     def has_operators(self) -> bool:
         """Whether anybody is an operator."""

@@ -1,5 +1,6 @@
 """The admin API of lanes: list, hold, release."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -21,7 +22,7 @@ from services.gateway.lane_calls import (
 from services.gateway.refusals import Conflict, NotFound
 from services.gateway.rest import json_response
 from shared.bus import lanes, records
-from shared.bus.queue import read_queue
+from shared.bus.queue import Queue, read_queue
 from shared.bus.topups import Topups
 from shared.contracts.acts import act_by
 from shared.contracts.catalogue import OFFERS
@@ -59,22 +60,7 @@ class LaneRoutes:
             read_queue(self._client, self._topups, now_ms=self._clock.now_ms())
         )
         states = await on_streams(self._lanes.all())
-        shown = []
-        for provider, figures in sorted(queue.lanes.items()):
-            state = states.get(provider, records.LaneState())
-            shown.append(
-                LaneShown(
-                    provider=provider,
-                    **_told(state),
-                    served=figures.served,
-                    failures=state.failures,
-                    waiting=figures.waiting,
-                    active=figures.active,
-                    delayed=figures.delayed,
-                    oldest_waiting_seconds=figures.oldest_waiting_seconds,
-                )
-            )
-        return json_response(200, LaneList(lanes=shown))
+        return json_response(200, LaneList(lanes=lanes_shown(queue, states)))
 
     async def _hold(self, request: Request) -> Response:
         who, provider = self._admit(request), _known(request)
@@ -118,6 +104,23 @@ class LaneRoutes:
                 "Look again"
             )
         return _changed(provider, change)
+
+
+def lanes_shown(queue: Queue, states: Mapping[str, records.LaneState]) -> list[LaneShown]:
+    """Return all lanes for people, by the name of their provider."""
+    return [
+        LaneShown(
+            provider=provider,
+            **_told(state := states.get(provider, records.LaneState())),
+            served=figures.served,
+            failures=state.failures,
+            waiting=figures.waiting,
+            active=figures.active,
+            delayed=figures.delayed,
+            oldest_waiting_seconds=figures.oldest_waiting_seconds,
+        )
+        for provider, figures in sorted(queue.lanes.items())
+    ]
 
 
 def _known(request: Request) -> str:

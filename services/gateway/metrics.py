@@ -42,5 +42,8 @@ IN_FLIGHT: Final = Gauge(
 WAITERS: Final = Gauge(
     "topup_waiters", "Requests with `Prefer: wait` that wait here for the end of their topup."
 )
+VIEWERS: Final = Gauge(
+    "topup_viewers", "Browsers and terminals that watch the live picture at this gateway."
+)
 
 requests: Final = cache(REQUESTS.labels)

@@ -19,6 +19,14 @@ AdminKey = Annotated[
         examples=["Visible-ASCII_4711"],
     ),
 ]
+SessionKey = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^[!-~]{32,}$",
+        description="32 or more visible ASCII characters without spaces",
+        examples=["what-openssl-rand-hex-32-prints-you"],
+    ),
+]
 Requests = Annotated[int, msgspec.Meta(ge=1, le=WAITING_MAX - WAITERS_MAX, examples=[1_000])]
 Connections = Annotated[int, msgspec.Meta(ge=1, le=1_000_000, examples=[12_000])]
 Backlog = Annotated[int, msgspec.Meta(ge=1, le=100_000_000, examples=[200_000])]
@@ -44,6 +52,7 @@ class GatewaySettings(ReplicaSettings, frozen=True, kw_only=True):
     providers: Offered = msgspec.field(default="LATCOM", name="PROVIDERS_OFFERED")
     resolve_alone: bool = False
     admin_key: AdminKey | None = None  # none: the admin API is off
+    session_key: SessionKey | None = None  # none: there is no page at /admin
     rate_limit_per_minute: Limit = 200
     stream_partitions: Partitions = 1
     idempotency_window_ms: WindowMs = 604_800_000

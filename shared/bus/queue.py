@@ -21,7 +21,6 @@ _SAID = {
 }
 """In the record `waiting` is parked; for the admin that is `delayed`, and waiting is queued."""
 assert set(_SAID) == set(State), "every state is counted somewhere"
-_ON_LANE = (State.QUEUED, State.ACTIVE, State.WAITING)
 
 
 class Counts(msgspec.Struct, kw_only=True):
@@ -43,6 +42,7 @@ class Counts(msgspec.Struct, kw_only=True):
 class LaneFigures(msgspec.Struct, kw_only=True):
     """One provider's lane, over all partitions; times are milliseconds since the epoch.
 
+    `completed`, `failed` and `unresolved`: what has ended there, since the streams began.
     `served`: a dispatcher that lives has the provider's access; else nothing on it can be sold.
     """
 
@@ -54,6 +54,9 @@ class LaneFigures(msgspec.Struct, kw_only=True):
     waiting: int = 0
     active: int = 0
     delayed: int = 0
+    completed: int = 0
+    failed: int = 0
+    unresolved: int = 0
     oldest_waiting_seconds: int = 0
 
 
@@ -121,8 +124,7 @@ async def _oldest_seconds(client: Client, stream: str, now_ms: int) -> int:
 def _add(
     lane: LaneFigures, provider: str, counters: dict[str, int], held: LaneState | None
 ) -> None:
-    for state in _ON_LANE:
-        name = _SAID[state]
+    for state, name in _SAID.items():
         here = counters.get(f"{state.value}:{provider}", 0)
         setattr(lane, name, getattr(lane, name) + here)
     if held is not None and held.state != "open":

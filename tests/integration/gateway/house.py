@@ -20,6 +20,7 @@ from tests.integration.gateway.described import Description
 from tests.integration.gateway.ledger_stand import CUSTOMER, MERCHANT, SECRET, LedgerStand
 
 ADMIN_KEY = "admin-key-of-the-tests"
+SESSION_KEY = "session-key-of-the-tests-32-signs"
 WAIT_S_MAX = 10.0
 PLAIN = {"phone": "5566374683", "amount": 10, "provider": "LATCOM"}
 
@@ -112,6 +113,7 @@ class House:
             "ratelimiter_url": f"http://127.0.0.1:{self.ratelimiter_port}",
             "ledger_url": self.ledger.url,
             "admin_key": ADMIN_KEY,
+            "session_key": SESSION_KEY,
             "drain_timeout_ms": 1_000,
         }
         settings = GatewaySettings(**(told | changes))

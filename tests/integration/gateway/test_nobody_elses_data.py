@@ -29,6 +29,7 @@ MARKS = [
     b"owners-order",
 ]
 """What only the owner may see; the ids come to them."""
+FOR_ALL = {"/api/admin/sign-in", "/api/admin/sign-out"}  # without a key they give nothing
 
 
 def table(home: House) -> list[tuple[str, str]]:
@@ -119,7 +120,7 @@ def check_status(answer: Answer, path: str, asked: str, *, own: bool) -> None:
     """Insist that what is not the asker's is refused as the API says."""
     if "{" in path and "{topup_id}" not in path and own:
         return  # an own list, or an own topup: only the content matters
-    if path.startswith("/api/"):
+    if path.startswith("/api/") and path not in FOR_ALL:
         assert answer.status in {401, 403, 404, 405}, asked
     assert answer.status < 500, asked
 
