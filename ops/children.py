@@ -3,11 +3,11 @@
 import ctypes
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from signal import Signals
-from tempfile import TemporaryFile
-from typing import TypedDict
+from typing import IO, TypedDict
 
 from msgspec import Struct
 
@@ -42,7 +42,8 @@ class Launch(Struct, frozen=True, kw_only=True):
 
     argv: Sequence[str]
     cwd: Path
-    log: Path
+    log: Path | int
+    """Where both outputs go: a file to append to, or an open descriptor."""
     env: Mapping[str, str]
     account: Account | None = None
     parent_gone: Signals | None = None
@@ -53,10 +54,8 @@ class Launch(Struct, frozen=True, kw_only=True):
 
 
 def start(launch: Launch) -> subprocess.Popen[bytes]:
-    """Start it with both outputs appended to its log; raises OSError when it cannot be run."""
-    with launch.log.open("ab") as log, TemporaryFile() as reads:
-        reads.write(launch.reads)
-        reads.seek(0)
+    """Start it; raises OSError when it cannot be run."""
+    with _open(launch.log) as log, _holding(launch.reads) as reads:
         return subprocess.Popen(
             launch.argv,
             cwd=launch.cwd,
@@ -69,6 +68,23 @@ def start(launch: Launch) -> subprocess.Popen[bytes]:
             **as_account(launch.account),
             preexec_fn=_bind_to_parent(launch.parent_gone),  # noqa: PLW1509 - one prctl call
         )
+
+
+@contextmanager
+def _open(log: Path | int) -> Iterator[IO[bytes] | int]:
+    if isinstance(log, int):
+        yield log
+        return
+    with log.open("ab") as file:
+        yield file
+
+
+def _holding(data: bytes) -> IO[bytes]:
+    """Return a file of memory, so that no disk has to be writable."""
+    file = os.fdopen(os.memfd_create("stdin"), "w+b")
+    file.write(data)
+    file.seek(0)
+    return file
 
 
 def _bind_to_parent(parent_gone: Signals | None) -> Callable[[], None] | None:

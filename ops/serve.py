@@ -1,6 +1,8 @@
 """`topup serve`: one replica of one service, in this very process; what an image runs."""
 
+import os
 import runpy
+import signal
 import sys
 from importlib.util import find_spec
 from typing import Final
@@ -14,22 +16,33 @@ _MODULES: Final = {
     "ledger": "services.ledger",
     "sandbox": "sandbox",
 }
+_STOPPED: Final = 143
 
 
 def serve(service: str, /) -> None:
     """Be one replica of the service until SIGTERM; settings come from the environment.
 
     Args:
-        service: gateway, ratelimiter, dispatcher, ledger or sandbox.
+        service: gateway, ratelimiter, dispatcher, ledger or sandbox; or all, which is one of each
+            but the sandbox, with the gateway's port to the outside.
     """
     module = _MODULES.get(service)
-    if module is None:
+    if module is None and service != "all":
         names = ", ".join(_MODULES)
         raise CommandFailed(
-            f"there is no service {service!r}, only {names}; for example: topup serve gateway",
+            f"there is no service {service!r}, only {names}, and all; "
+            "for example: topup serve gateway",
             status=2,
         )
-    run_module(module)
+    # The kernel lets process 1 of a container ignore what it does not handle: a stop must count
+    # also before the service listens for it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_STOPPED))
+    if module is not None:
+        run_module(module)
+        return
+    from ops.supervisor.together import serve_all
+
+    serve_all(os.environ)
 
 
 def run_module(module: str, *arguments: str) -> None:

@@ -18,12 +18,15 @@ from shared.runtime.settings import load
 
 _SERVICES: Final = ("gateway", "ratelimiter", "dispatcher", "ledger")
 _GIVEN_AT_START: Final = {"PORT": "8080", "INSTANCE_PORT": "8081"}
+_WIRED_TOGETHER: Final = {
+    "RATELIMITER_URL": "http://127.0.0.1:8090",
+    "LEDGER_URL": "http://127.0.0.1:8091",
+}
 _WIRED_AT_START: Final = {
     "REDIS_URL": "redis://127.0.0.1:6379",
     "LIMITER_REDIS_URL": "redis://127.0.0.1:6380",
     "DATABASE_URL": "postgresql://127.0.0.1:5432/topup",
-    "RATELIMITER_URL": "http://127.0.0.1:8090",
-    "LEDGER_URL": "http://127.0.0.1:8091",
+    **_WIRED_TOGETHER,
 }
 _WIRED_TO_SANDBOX: Final = {
     **{access.url: "http://127.0.0.1:8092" for access in ACCESS.values()},
@@ -69,15 +72,33 @@ def refuse_wrong_settings(environ: Mapping[str, str]) -> None:
         CommandFailed: one line for each wrong variable.
     """
     real = any(given(access.url, environ) for access in ACCESS.values())
-    wired = _WIRED_AT_START if real else {**_WIRED_AT_START, **_WIRED_TO_SANDBOX}
-    wired = {n: value for n, value in wired.items() if not environ.get(f"{n}_FILE")}
-    complete = {**wired, **{n: value for n, value in environ.items() if value}}
     problems = list(missing(partial(given, environ=environ))) if real else []
+    wired = _WIRED_AT_START if real else {**_WIRED_AT_START, **_WIRED_TO_SANDBOX}
+    complete = _completed(environ, wired)
     problems += [f.found for f in check_settings(complete) if f.remedy is not None]
     try:
         sandbox.settings.read(complete, instance_id="sandbox-1")
     except sandbox.settings.WrongSetting as problem:
         problems += str(problem).splitlines()
+    _refuse(problems)
+
+
+def refuse_wrong_replica(environ: Mapping[str, str]) -> None:
+    """Load what the four services will read, as if they had each other's addresses.
+
+    Raises:
+        CommandFailed: one line for each wrong variable.
+    """
+    complete = _completed(environ, _WIRED_TOGETHER)
+    _refuse([f.found for f in check_settings(complete) if f.remedy is not None])
+
+
+def _completed(environ: Mapping[str, str], wired: Mapping[str, str]) -> dict[str, str]:
+    ours = {n: value for n, value in wired.items() if not environ.get(f"{n}_FILE")}
+    return {**ours, **{n: value for n, value in environ.items() if value}}
+
+
+def _refuse(problems: Iterable[str]) -> None:
     first: dict[str, str] = {}
     for line in problems:
         first.setdefault(line.split(maxsplit=1)[0].removesuffix("_FILE"), line)

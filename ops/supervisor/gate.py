@@ -46,6 +46,6 @@ def _reserve(host: str, port: int) -> socket.socket:
         problem = error.strerror.lower() if error.strerror else str(error)
         raise CommandFailed(
             f"port {port} on {host} cannot be had ({problem}): free it, or take another, "
-            "for example PORT=8081 make run"
+            "for example PORT=8081"
         ) from None
     return reserved

@@ -7,11 +7,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shared.contracts.access import ACCESS
+from shared.runtime.settings import parse_duration_ms
 
 HOST: Final = "127.0.0.1"
+PORT: Final = 8080
 REPLICAS_MAX: Final = 64
 
 _ACCESS: Final = tuple(name for access in ACCESS.values() for name in access.variables)
+_DRAIN: Final = "60s"
+_BEYOND_DRAIN_S: Final = 15.0
 _LOGINS: Final = tuple(name for access in ACCESS.values() for name in access.login)
 
 
@@ -173,6 +177,11 @@ def environment(
     }
     ours = {name: wiring[name] for name in told if name in wiring and not given(name, environ)}
     return result | ours | {"PYTHONUNBUFFERED": "1"}
+
+
+def patience_of(environ: Mapping[str, str]) -> float:
+    """Return for how many seconds a replica may drain, before it is ended."""
+    return parse_duration_ms(environ.get("DRAIN_TIMEOUT") or _DRAIN) / 1_000 + _BEYOND_DRAIN_S
 
 
 def host_of(service: Service, environ: Mapping[str, str]) -> str:

@@ -14,9 +14,8 @@ from ops.children import Launch, start
 class Process:
     """A child of ours; `ended` is set when it is gone."""
 
-    def __init__(self, child: subprocess.Popen[bytes], *, log_from: int) -> None:
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
         self._child = child
-        self.log_from = log_from
         self.ended = asyncio.Event()
         self._watch = os.pidfd_open(child.pid)
         asyncio.get_running_loop().add_reader(self._watch, self._reap)
@@ -24,9 +23,7 @@ class Process:
     @classmethod
     def start(cls, launch: Launch) -> Self:
         """Start it; raises OSError when it cannot be run."""
-        launch.log.touch(mode=0o600)
-        log_from = launch.log.stat().st_size
-        return cls(start(launch), log_from=log_from)
+        return cls(start(launch))
 
     @property
     def pid(self) -> int:

@@ -4,15 +4,15 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
 from ops.children import Launch
 from ops.errors import CommandFailed
+from ops.supervisor.outlet import Outlet
 from ops.supervisor.process import Process
-from ops.supervisor.tails import last_lines, problem_in, telling
+from ops.supervisor.tails import problem_in, telling
 
 _WRONG_SETTINGS: Final = 2
 _PAUSE_S_FIRST: Final = 0.25
@@ -52,7 +52,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
     service: str
     id: str
-    log: Path
+    outlet: Outlet
     launch: Callable[[], Launch]
     """Asked anew at each start."""
     ready: Callable[[int], Awaitable[bool]]
@@ -141,13 +141,14 @@ class Replica:
         """One life from start to death; tells whether it was ever ready."""
         self._move(Status.STARTING)
         try:
+            since = self.job.outlet.begin()
             process = Process.start(self.job.launch())
         except OSError as error:
             self.complaint = [f"cannot be started: {error}"]
             return False
         self.process = process
         self._changed(self)
-        ready = await self._becomes_ready(process)
+        ready = await self._becomes_ready(process, since)
         self.waits_for = None
         if ready and not self._leaving.is_set():
             self.complaint = []
@@ -156,17 +157,17 @@ class Replica:
             self.settled.set()
         await process.ended.wait()
         if not ready:
-            self.complaint = last_lines(self.job.log, _LINES_SHOWN, since=process.log_from)
+            self.complaint = self.job.outlet.last_lines(_LINES_SHOWN, since=since)
         return ready
 
-    async def _becomes_ready(self, process: Process) -> bool:
+    async def _becomes_ready(self, process: Process, since: int) -> bool:
         loop = asyncio.get_running_loop()
         patient_until = loop.time() + _PATIENT_S
         while not process.ended.is_set():
             if await self.job.ready(process.pid):
                 return True
             if loop.time() > patient_until and self.waits_for is None:
-                self.waits_for = problem_in(last_lines(self.job.log, 1, since=process.log_from))
+                self.waits_for = problem_in(self.job.outlet.last_lines(1, since=since))
                 self._changed(self)
             await asyncio.sleep(_LOOK_S)
         return False

@@ -11,12 +11,22 @@ from rich.console import Console
 from ops.checks.settings import refuse_wrong_settings
 from ops.errors import CommandFailed
 from ops.supervisor import control, takeover
+from ops.supervisor.backing import Backing
 from ops.supervisor.demo import Demo, demo
 from ops.supervisor.fleet import Fleet
 from ops.supervisor.folder import Folder
 from ops.supervisor.gate import Gate
 from ops.supervisor.launcher import Launcher
-from ops.supervisor.plan import HOST, Plan, for_this_machine, reachable, told_to_commands
+from ops.supervisor.outlet import LogFile
+from ops.supervisor.plan import (
+    HOST,
+    PORT,
+    Plan,
+    for_this_machine,
+    patience_of,
+    reachable,
+    told_to_commands,
+)
 from ops.supervisor.probe import answers_ok
 from ops.supervisor.process import start_time
 from ops.supervisor.replica import Replica
@@ -24,14 +34,10 @@ from ops.supervisor.scaling import Scaling
 from ops.supervisor.screen import Screen
 from ops.supervisor.starting import start_steps
 from ops.supervisor.steps import run_steps
-from ops.supervisor.stopping import Stopping
+from ops.supervisor.stopping import Stopping, drain_in_order
 from ops.supervisor.tails import keep_bounded, rotate
 from ops.supervisor.wiring import Wiring, wire
-from shared.runtime.settings import parse_duration_ms
 
-_PORT: Final = 8080
-_DRAIN: Final = "60s"
-_BEYOND_DRAIN_S: Final = 15.0
 _LOGS_BOUNDED_S: Final = 10.0
 _OPEN_S_MAX: Final = 10.0
 _LOOK_S: Final = 0.02
@@ -42,8 +48,8 @@ def up(plan: Plan, folder: Folder, environ: Mapping[str, str]) -> None:
     refuse_wrong_settings(environ)
     screen = Screen(Console())
     plan = for_this_machine(plan, environ)
-    host, port = environ.get("HOST") or HOST, int(environ.get("PORT") or _PORT)
-    patience_s = parse_duration_ms(environ.get("DRAIN_TIMEOUT") or _DRAIN) / 1_000 + _BEYOND_DRAIN_S
+    host, port = environ.get("HOST") or HOST, int(environ.get("PORT") or PORT)
+    patience_s = patience_of(environ)
     folder.ready()
     lock = takeover.lock(folder)
     try:
@@ -54,11 +60,20 @@ def up(plan: Plan, folder: Folder, environ: Mapping[str, str]) -> None:
             keys = demo(folder, environ, url=f"http://{_in_url(reachable(host))}:{port}")
             screen.say(f"starting in {folder.root}")
             wiring = wire(plan, folder, environ, demo=keys, public_port=port)
-            launcher = Launcher(plan, wiring, folder, environ, gate=gate, patience_s=patience_s)
             told = told_to_commands(wiring.variables, environ)
-            supervisor = Supervisor(plan, folder, wiring, launcher, gate, screen, told)
+            environ = {**environ, "TOPUP_DATA_DIR": str(folder.root)}
+            backing = Backing(wiring, folder, environ)
+            launcher = Launcher(
+                plan,
+                wiring,
+                environ,
+                gate=gate,
+                outlet=lambda instance: LogFile(folder.log(instance)),
+                held=[backing.keeper],
+            )
+            supervisor = Supervisor(plan, folder, wiring, backing, launcher, gate, screen, told)
             asyncio.run(supervisor.run(keys))
-            launcher.close()
+            backing.close()
         finally:
             gate.release()
     finally:
@@ -74,6 +89,7 @@ class Supervisor:
         plan: Plan,
         folder: Folder,
         wiring: Wiring,
+        backing: Backing,
         launcher: Launcher,
         gate: Gate,
         screen: Screen,
@@ -82,6 +98,7 @@ class Supervisor:
         self._plan = plan
         self._folder = folder
         self._wiring = wiring
+        self._backing = backing
         self._launcher = launcher
         self._gate = gate
         self._screen = screen
@@ -93,7 +110,7 @@ class Supervisor:
         """Start, run until a signal, drain."""
         failure: CommandFailed | None = None
         async with asyncio.TaskGroup() as tasks:
-            fleet = self._fleet = Fleet(tasks, self._launcher.service_job, self._changed)
+            fleet = self._fleet = Fleet(tasks, self._launcher.job, self._changed)
             stopping = Stopping(self._screen.say, fleet.kill)
             bounding = tasks.create_task(self._bound_logs())
             scaling = Scaling(self._plan, fleet)
@@ -113,7 +130,7 @@ class Supervisor:
 
     async def _live(self, keys: Demo, fleet: Fleet, scaling: Scaling, stopping: Stopping) -> None:
         steps = start_steps(
-            self._plan, self._wiring, self._launcher, fleet, self._screen, seed=keys.seed()
+            self._plan, self._wiring, self._backing, fleet, self._screen, seed=keys.seed()
         )
         if not await stopping.unless_asked(run_steps(steps)):
             return
@@ -134,11 +151,10 @@ class Supervisor:
             self._screen.say(f"  [yellow]![/] {keys.url}/health does not answer 200 yet")
 
     async def _drain(self, fleet: Fleet) -> None:
-        fleet.close()
         self._gate.open()  # a gateway that waits there cannot drain
-        for names in (*((s.name,) for s in reversed(self._plan.services)), self._wiring.servers):
-            for killed in await fleet.drain(names):
-                self._screen.say(f"  [red]✗[/] {killed} did not finish in time and was ended")
+        services = [(service.name,) for service in reversed(self._plan.services)]
+        async for killed in drain_in_order(fleet, [*services, self._wiring.servers]):
+            self._screen.say(f"  [red]✗[/] {killed} did not finish in time and was ended")
         self._screen.say("stopped")
 
     async def _bound_logs(self) -> None:

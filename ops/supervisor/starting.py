@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from ops.servers.server import Server
+from ops.supervisor.backing import Backing
 from ops.supervisor.fleet import Fleet
-from ops.supervisor.launcher import Launcher
 from ops.supervisor.plan import Plan, Service, Task
 from ops.supervisor.screen import Screen
 from ops.supervisor.steps import Step
@@ -14,12 +14,12 @@ from ops.supervisor.wiring import Wiring
 
 
 def start_steps(
-    plan: Plan, wiring: Wiring, launcher: Launcher, fleet: Fleet, screen: Screen, *, seed: bytes
+    plan: Plan, wiring: Wiring, backing: Backing, fleet: Fleet, screen: Screen, *, seed: bytes
 ) -> dict[str, Step]:
     """Return every step by its name."""
 
     async def start_server(server: Server) -> None:
-        job = await asyncio.to_thread(launcher.server_job, server)
+        job = await asyncio.to_thread(backing.server_job, server)
         await fleet.add(job).until_ready()
 
     async def start_service(service: Service) -> None:
@@ -27,7 +27,7 @@ def start_steps(
         await asyncio.gather(*(replica.until_ready() for replica in replicas))
 
     async def run_task(task: Task) -> None:
-        await launcher.run_task(task, seed=seed)
+        await backing.run_task(task, seed=seed)
 
     def shown(name: str, act: Callable[[], Awaitable[None]], count: int = 1) -> Step:
         async def show() -> None:

@@ -1,9 +1,11 @@
-"""Turns signals into a stop: two of them drain, since a terminal and make both send one."""
+"""Turns signals into a stop, two of them into one: a terminal and make both send one."""
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from typing import Final
+
+from ops.supervisor.fleet import Fleet
 
 _FORCED_BY: Final = 3
 
@@ -43,3 +45,11 @@ class Stopping:
         elif self._count == _FORCED_BY:
             self._say("ending everything at once")
             self._force()
+
+
+async def drain_in_order(fleet: Fleet, groups: Iterable[Iterable[str]]) -> AsyncIterator[str]:
+    """Drain one group of services after the other; yield each replica that had to be killed."""
+    fleet.close()
+    for names in groups:
+        for killed in await fleet.drain(names):
+            yield killed

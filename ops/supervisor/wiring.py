@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -27,6 +28,10 @@ class Wiring(Struct, frozen=True, kw_only=True):
     variables: dict[str, str]
     own: dict[str, dict[str, str]]
     """Of one service alone: what it is told otherwise than all others."""
+    instance_ports: dict[str, int] = {}
+    """Where it must be a certain one; else each replica draws its own."""
+    place: str | None = None
+    """What tells these replicas from those of other supervisors; None numbers them."""
 
 
 def wire(
@@ -47,7 +52,7 @@ def wire(
     for variable, server in _SERVED.items():
         if server in servers:
             variables[variable] = servers[server].url
-    for variable, service in _ANSWERED.items():
+    for variable, service in ANSWERED.items():
         if service in ports:
             variables[variable] = f"http://{HOST}:{ports[service]}"
     own: dict[str, dict[str, str]] = {}
@@ -63,7 +68,7 @@ _SERVED = {
     "LIMITER_REDIS_URL": "valkey-limits",
     "DATABASE_URL": "postgres",
 }
-_ANSWERED = {"RATELIMITER_URL": "ratelimiter", "LEDGER_URL": "ledger"}
+ANSWERED: Final = {"RATELIMITER_URL": "ratelimiter", "LEDGER_URL": "ledger"}
 
 
 def _sandbox_access(url: str) -> dict[str, str]:

@@ -28,12 +28,14 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
 
 def identify(service: str, environ: Mapping[str, str], *, started: float) -> Instance:
     """Name this replica: as told, else by its platform, else by host and process."""
-    told = environ.get("INSTANCE_ID")
+    told = environ.get("INSTANCE_ID") or f"{service}-{place_of(environ)}"
+    return Instance(service=service, id=told, boot_id=secrets.token_hex(8), started=started)
+
+
+def place_of(environ: Mapping[str, str]) -> str:
+    """Return what no other replica has at this moment: its platform's name, or host and process."""
     platform = environ.get("RAILWAY_REPLICA_ID") or environ.get("POD_NAME")
-    fallback = f"{service}-{platform or f'{socket.gethostname()}-{os.getpid()}'}"
-    return Instance(
-        service=service, id=told or fallback, boot_id=secrets.token_hex(8), started=started
-    )
+    return platform or f"{socket.gethostname()}-{os.getpid()}"
 
 
 def memory_megabytes() -> int:

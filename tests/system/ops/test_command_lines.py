@@ -51,6 +51,14 @@ def test_wrong_usage(run: Run, words: list[str], problem: str) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_replica_of_all_roles_names_all_that_is_missing(run: Run) -> None:
+    """Each variable once, before anything starts."""
+    done = run.topup("serve", "all")
+    assert (done.returncode, done.stdout) == (2, "")
+    told = [line.removeprefix("topup: ").split()[0] for line in done.stderr.splitlines()]
+    assert told == ["REDIS_URL", "LIMITER_REDIS_URL", "DATABASE_URL"]
+
+
 def test_the_version_is_the_one_that_health_shows(run: Run) -> None:
     """Whoever reports a fault reads either."""
     assert run.topup("--version").stdout.strip() == product_version()

@@ -11,6 +11,7 @@ import pytest
 from ops.children import Launch
 from ops.supervisor.control import Answer, List, Scale
 from ops.supervisor.fleet import Fleet
+from ops.supervisor.outlet import LogFile
 from ops.supervisor.plan import Plan
 from ops.supervisor.replica import Job
 from ops.supervisor.scaling import Scaling
@@ -105,7 +106,7 @@ async def test_who_did_not_finish_in_time_is_named(tmp_path: Path) -> None:
         return Job(
             service=service,
             id=f"{service}-{number}",
-            log=log,
+            outlet=LogFile(log),
             launch=lambda: Launch(
                 argv=[sys.executable, "-uc", DEAF],
                 cwd=tmp_path,
