@@ -12,6 +12,8 @@ from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
+from services.ledger.migrations import own_name
+
 log = structlog.get_logger()
 
 WAIT_S_MAX: Final = 2.0
@@ -49,9 +51,10 @@ class Database:
     def __init__(self, url: str, *, connections_max: int) -> None:
         self.connected = False
         self._url = url
+        self._connect = {**_CONNECT, "application_name": own_name()}
         self._pool: Pool = AsyncConnectionPool(
             url,
-            kwargs=_CONNECT,
+            kwargs=self._connect,
             min_size=1,
             max_size=connections_max,
             open=False,
@@ -98,7 +101,7 @@ class Database:
         Raises:
             psycopg.OperationalError: none can be had, or it broke.
         """
-        async with await psycopg.AsyncConnection.connect(self._url, **_CONNECT) as connection:
+        async with await psycopg.AsyncConnection.connect(self._url, **self._connect) as connection:
             await _configure(connection)
             yield connection
 

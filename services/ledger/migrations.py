@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from itertools import pairwise
@@ -17,6 +18,7 @@ import msgspec
 import psycopg
 from psycopg import sql
 
+from services.ledger.compatibility import check_running, named_by
 from shared.contracts.errors import TopupError
 
 LOCK_KEY: Final = 0x6D696772617465
@@ -63,6 +65,12 @@ def shipped() -> list[Migration]:
     return numbered({file.name: file.read_text(encoding="utf-8") for file in folder.iterdir()})
 
 
+@cache
+def own_name() -> str:
+    """Return what this version's connections are called: the database tells by it who runs."""
+    return named_by(shipped()[-1].number)
+
+
 def numbered(texts: Mapping[str, str]) -> list[Migration]:
     """Return migrations in order; numbers may have gaps, since work goes on side by side.
 
@@ -102,6 +110,7 @@ def migrate(
 
     Raises:
         MigrationRefused: see `missing`; nothing was changed.
+        WouldBreak: see `check_running`; likewise.
         psycopg.Error: the file it was at is not applied; those before it are.
     """
     with (
@@ -110,6 +119,7 @@ def migrate(
     ):
         connection.execute(_TABLE)
         wanted = missing(dict(connection.execute(_APPLIED).fetchall()), migrations)
+        check_running(connection, wanted)
         for migration in wanted:
             _apply(connection, migration)
             say(f"applied {migration.name}")

@@ -9,7 +9,15 @@ import pytest
 from msgspec.structs import replace
 from psycopg import sql
 
-from services.ledger.migrations import MigrationRefused, migrate, numbered, shipped
+from services.ledger.compatibility import WouldBreak
+from services.ledger.migrations import (
+    Migration,
+    MigrationRefused,
+    migrate,
+    numbered,
+    shipped,
+)
+from tests.integration.ledger.conftest import opened
 
 pytestmark = pytest.mark.integration
 
@@ -83,3 +91,62 @@ def test_a_half_built_index_is_built_again(empty_url: str) -> None:
             "SELECT indexdef FROM pg_indexes WHERE indexname = 'topups_by_time'"
         ).fetchone() or ("",)
     assert "accepted_at DESC" in definition
+
+
+CONTRACT = "-- contract {:04}: nobody reads it since\nALTER TABLE outcomes DROP COLUMN tried;\n"
+
+
+def contracted(needed: int) -> list[Migration]:
+    """Return all migrations, and one that takes away what versions before `needed` need."""
+    (less,) = numbered({"9000_less.sql": CONTRACT.format(needed)})
+    return [*shipped(), less]
+
+
+def has_column(url: str) -> bool:
+    """Tell whether the column is still there."""
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            "SELECT FROM pg_attribute WHERE attrelid = 'outcomes'::regclass"
+            " AND attname = 'tried' AND NOT attisdropped"
+        ).fetchone()
+    return found is not None
+
+
+async def test_nothing_is_taken_away_from_a_version_that_runs(ledger_url: str) -> None:
+    """A ledger is connected that does not know the migration since which nobody needs it."""
+    (expanding,) = numbered({"8000_more.sql": "ALTER TABLE topups ADD COLUMN more text;"})
+    async with opened(ledger_url) as database:
+        await database.ping()
+        both = [*contracted(8000)[:-1], expanding, contracted(8000)[-1]]
+        with pytest.raises(WouldBreak, match=r"9000_less\.sql .*before the migration 8000"):
+            migrate(ledger_url, both, say=silent)
+        assert has_column(ledger_url)
+        with psycopg.connect(ledger_url) as connection:
+            (applied,) = connection.execute("SELECT max(number) FROM migrations").fetchone() or (0,)
+        assert applied < 8000, "what would be added is not added either"
+    assert migrate(ledger_url, both, say=silent) == ["8000_more.sql", "9000_less.sql"]
+    assert not has_column(ledger_url)
+
+
+async def test_it_is_taken_away_from_versions_that_do_not_need_it(ledger_url: str) -> None:
+    """The one that is connected knows the migration since which nobody does."""
+    async with opened(ledger_url) as database:
+        await database.ping()
+        assert migrate(ledger_url, contracted(shipped()[-1].number), say=silent)
+        assert not has_column(ledger_url)
+
+
+def test_a_ledger_that_does_not_say_its_version_counts_as_the_oldest(
+    ledger_url: str, service_url: str
+) -> None:
+    """It is seen by its role."""
+    with psycopg.connect(service_url), pytest.raises(WouldBreak, match="unnamed one of topup_led"):
+        migrate(ledger_url, contracted(1), say=silent)
+
+
+def test_what_takes_away_without_a_word_is_refused(ledger_url: str) -> None:
+    """Whoever runs or not: nobody has thought of those who do."""
+    (less,) = numbered({"9000_less.sql": "ALTER TABLE outcomes DROP COLUMN tried;"})
+    with pytest.raises(WouldBreak, match="drops something"):
+        migrate(ledger_url, [*shipped(), less], say=silent)
+    assert has_column(ledger_url)
