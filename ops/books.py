@@ -14,6 +14,15 @@ from services.ledger.database import Database, said
 _CONNECT_S_MAX: Final = 2
 
 
+def database_address() -> str:
+    """Return DATABASE_URL, or that of what runs here; raises CommandFailed where there is none."""
+    environ = environment_here(os.environ, needed=("DATABASE_URL",))
+    check_addresses(environ)
+    url = setting("DATABASE_URL", environ)
+    assert url is not None, "environment_here has seen it"
+    return url
+
+
 @asynccontextmanager
 async def open_database(*, connections_max: int = 1) -> AsyncIterator[Database]:
     """Yield the database of DATABASE_URL, or the one that runs here.
@@ -21,10 +30,7 @@ async def open_database(*, connections_max: int = 1) -> AsyncIterator[Database]:
     Raises:
         CommandFailed: there is none, it does not answer, or it has no schema yet.
     """
-    environ = environment_here(os.environ, needed=("DATABASE_URL",))
-    check_addresses(environ)
-    url = setting("DATABASE_URL", environ)
-    assert url is not None, "environment_here has seen it"
+    url = database_address()
     database = Database(url, connections_max=connections_max)
     try:
         # one of its own says why it was refused; the pool would only give up

@@ -35,6 +35,7 @@ def doctor() -> int:
 
 
 async def _look(environ: Mapping[str, str]) -> list["Finding"]:
+    from ops.checks.books import check_books
     from ops.checks.clocks import check_clocks
     from ops.checks.database import check_database
     from ops.checks.evidence import check_evidence
@@ -45,5 +46,6 @@ async def _look(environ: Mapping[str, str]) -> list["Finding"]:
     findings = [*check_settings(environ), *check_offered(environ), *check_evidence(environ)]
     findings += [finding async for finding in check_streams(environ)]
     findings += check_database(environ)
+    findings += [finding async for finding in check_books(environ)]
     findings += [finding async for finding in check_clocks(environ, SystemClock())]
     return findings

@@ -16,15 +16,16 @@ _LINE_EACH_S: Final = 5.0
 
 
 class Pace:
-    """Seconds since the start, and what that makes a second."""
+    """Seconds since the start, and what that makes a second; of entries, or of what is named."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "entries") -> None:
+        self._what = what
         self._started = time.monotonic()
 
     def of(self, count: int) -> str:
         """Return `12,000 entries in 0.5 s (24,000/s)`."""
         passed = max(time.monotonic() - self._started, 0.001)
-        return f"{count:,} entries in {passed:,.1f} s ({count / passed:,.0f}/s)"
+        return f"{count:,} {self._what} in {passed:,.1f} s ({count / passed:,.0f}/s)"
 
 
 @asynccontextmanager

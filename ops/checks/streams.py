@@ -17,6 +17,10 @@ from shared.runtime.redis import Client, connect, durability, refuses_writes
 
 _EVICTION: Final = "noeviction"
 _RECONCILE: Final = "run `topup reconcile streams`; docs/operations.md, When Valkey is lost"
+_START: Final = (
+    "start it with its data, or correct REDIS_URL; where the data are gone: "
+    "docs/operations.md, When Valkey is lost"
+)
 
 
 async def check_streams(environ: Mapping[str, str]) -> AsyncIterator[Finding]:
@@ -36,7 +40,7 @@ async def check_streams(environ: Mapping[str, str]) -> AsyncIterator[Finding]:
         async for finding in _lanes(client, int(written or 1)):
             yield finding
     except (RedisError, OSError) as problem:
-        yield Finding("redis", f"cannot be used: {problem}", "start it, or correct REDIS_URL")
+        yield Finding("redis", f"cannot be used: {problem}", _START)
     finally:
         await client.aclose()
     async for finding in _limits(setting("LIMITER_REDIS_URL", environ), url):

@@ -50,7 +50,7 @@ class Audit:
             psycopg.Error: the books cannot be read.
         """
         async with self._database.connection(within_s=None) as connection, connection.transaction():
-            await _see_one_moment(connection)
+            await see_one_moment(connection)
             checks = [
                 Check(promise, *await _ask(connection, query, _RULES))
                 for query, promise in PROMISES.items()
@@ -64,12 +64,18 @@ class Audit:
         books apart, it does not prove that nobody forged them.
         """
         async with self._database.connection(within_s=None) as connection, connection.transaction():
-            await _see_one_moment(connection)
-            found = await _ask(connection, "digest", {})
-        return blake2b(repr(found).encode(), digest_size=16).hexdigest()
+            await see_one_moment(connection)
+            return await digest_of(connection)
 
 
-async def _see_one_moment(connection: Connection) -> None:
+async def digest_of(connection: Connection) -> str:
+    """Return the digest of the books as this transaction sees them; raises psycopg.Error."""
+    found = await _ask(connection, "digest", {})
+    return blake2b(repr(found).encode(), digest_size=16).hexdigest()
+
+
+async def see_one_moment(connection: Connection) -> None:
+    """Let the transaction that has just begun see the books as they are now, and only read."""
     await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
     await connection.execute(f"SET LOCAL statement_timeout = '{AUDIT_S_MAX}s'")
 

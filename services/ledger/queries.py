@@ -13,6 +13,7 @@ _FILES: Final = (
     "statements.sql",
     "operators.sql",
     "proposals.sql",
+    "backup.sql",
 )
 _NAME: Final = re.compile(r"^-- (\w+): ", re.MULTILINE)
 

@@ -122,6 +122,31 @@ async def test_a_file_rebuilds_books_far_from_any_stream(sold: Stack, tmp_path: 
         )
 
 
+async def test_a_restored_backup_and_the_streams_since_are_the_books(
+    sold: Stack, empty_url: str, tmp_path: Path
+) -> None:
+    """Taken while topups flow; what was sold since comes from the streams, to the digest."""
+    file = tmp_path / "books.zip"
+    making = asyncio.create_task(accept(sold, 100))
+    await run(sold, "backup", str(file))
+    await making
+    await accept(sold, 50)
+    await sold.until_settled(150 + len(ENDINGS))
+    assert NOTHING in await run(sold, "replay")
+    digest = await run(sold, "ledger", "digest")
+
+    elsewhere = {"DATABASE_URL": empty_url}
+    await run(sold, "restore", str(file), "--yes", **elsewhere)
+    doctor = await asyncio.to_thread(sold.topup, "doctor", **elsewhere)
+    assert "topups that were accepted" in doctor.stdout
+    assert "run `topup replay`" in doctor.stdout
+    await run(sold, "replay", **elsewhere)
+    assert await run(sold, "ledger", "digest", **elsewhere) == digest
+    await run(sold, "ledger", "verify", **elsewhere)
+    doctor = await asyncio.to_thread(sold.topup, "doctor", **elsewhere)
+    assert "they have every topup that was accepted" in doctor.stdout
+
+
 async def test_replays_under_load_disturb_nobody(sold: Stack) -> None:
     """Topups flow, ledgers book, replays run: each entry is in the books once."""
     making = asyncio.create_task(accept(sold, 300))

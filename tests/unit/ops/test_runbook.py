@@ -12,8 +12,9 @@ SECTIONS = sections()
 SYMPTOMS = {
     "oldest-topup-too-old", "a-lane-is-held", "money-is-unresolved", "dead-letters",
     "the-books-are-behind", "the-ledger-is-down", "valkey-refuses-writes", "valkey-is-lost",
-    "postgresql-is-down-or-full", "the-limiter-is-degraded", "a-replica-flaps",
-    "conservation-is-broken", "the-clocks-differ", "nothing-is-scraped", "a-key-leaked",
+    "postgresql-is-down-or-full", "postgresql-is-lost", "the-limiter-is-degraded",
+    "a-replica-flaps", "conservation-is-broken", "the-clocks-differ", "nothing-is-scraped",
+    "a-key-leaked",
     "an-operators-key-leaked", "the-audit-is-broken", "a-payment-is-disputed",
     "the-providers-statement-differs",
 }  # fmt: skip
