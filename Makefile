@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c # a filtered command fails as it would alone
 INSTALL := PYTHONUNBUFFERED=1 $(PIP) install --progress-bar off --require-hashes
 SHOWN := sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing .*/  unpacking …/p'
-.PHONY: help run test-page bench bench-quick bench-ledger bench-profile test test-long model model-long bench-gateway bench-memory bench-replay bench-reconcile fuzz-api asyncapi check fuzz chaos crash-points overload idle takeover soak chaos-self-test install format lint types imports unused lock clean
+.PHONY: help run test-page bench bench-quick bench-ledger bench-profile test test-long model model-long bench-gateway bench-memory bench-replay bench-reconcile fuzz-api asyncapi check fuzz chaos crash-points overload idle takeover soak rolling chaos-self-test install format lint types imports unused lock clean
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -74,6 +74,8 @@ takeover: .venv/.dev ## kill dispatchers with sends in flight, and time who goes
 	$(PY) -m tests.load.takeover
 soak: .venv/.dev ## sell for long; nothing that a process holds may grow (MINUTES=30 RATE=300)
 	$(PY) -m tests.load.soak
+rolling: .venv/.dev ## sell while every replica is replaced by this version, and back; nobody may notice (RATE=40; needs the history)
+	$(PY) -m tests.rolling
 chaos-self-test: .venv/.dev ## seeded bugs, each to be caught by a run of chaos
 	$(PY) -m tests.chaos.selftest
 
