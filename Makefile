@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c # a filtered command fails as it would alone
 INSTALL := PYTHONUNBUFFERED=1 $(PIP) install --progress-bar off --require-hashes
 SHOWN := sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing .*/  unpacking …/p'
-.PHONY: help run test-page bench bench-quick bench-ledger bench-profile test test-long model model-long bench-gateway bench-memory bench-replay bench-reconcile fuzz-api asyncapi check fuzz chaos crash-points overload idle takeover soak rolling chaos-self-test install format lint types imports unused lock clean
+.PHONY: help run test-page bench bench-quick bench-ledger bench-profile test test-long model model-long bench-gateway bench-memory bench-replay bench-reconcile fuzz-api asyncapi watch check-watch check fuzz chaos crash-points overload idle takeover soak rolling chaos-self-test install format lint types imports unused lock clean
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -13,7 +13,7 @@ run: .venv/.local ## everything up on this machine, with a sandbox provider
 	@exec .venv/bin/topup up
 
 test: .venv/.dev ## the tests of each change, on real servers and real processes
-	$(PY) -m pytest -n auto --dist loadfile -m "not long and not page"
+	$(PY) -m pytest -n auto --dist loadfile -m "not long and not watch and not page"
 test-long: .venv/.dev ## the tests that take longer: supervision, replay, screens, scaling under load, lost data, overload, an attack on the API
 	$(PY) -m pytest -n auto --dist loadfile -m long
 test-page: .venv/.dev ## the operators' page in a real browser (needs Chromium; SHOTS=folder for its pictures)
@@ -40,6 +40,11 @@ bench-reconcile: .venv/.dev ## how fast and how small a reconciliation of 1,000,
 fuzz-api: .venv/.dev ## ten minutes against the API of what runs here (RATE_LIMIT_PER_MINUTE=1000000 make run)
 	@set -a && . .topup/demo.env && .venv/bin/st --config-file tests/system/schemathesis.toml run $$TOPUP_URL/openapi.json --max-time 600
 
+watch: .venv/.dev ## renew what is made of the metrics' declarations: docs/metrics.md and Grafana's board
+	$(PY) -m ops.watch
+check-watch: .venv/.dev ## rules on made-up series, and a real Prometheus on a real `make run` with faults (about five minutes)
+	@command -v prometheus promtool > /dev/null || { echo "prometheus or promtool is missing: install them, for example 'apt-get install prometheus'"; exit 1; }
+	$(PY) -m pytest -q -m watch tests/system/test_watch.py
 asyncapi: .venv/.dev ## renew docs/asyncapi.json
 	.venv/bin/topup asyncapi > docs/asyncapi.json
 model: .venv/.dev ## search the protocol's model in full, and without each rule (RULES= for the stories of some; up to half an hour)

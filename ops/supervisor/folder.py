@@ -31,6 +31,11 @@ class Folder(Struct, frozen=True):
         return self.root / "control.sock"
 
     @property
+    def targets(self) -> Path:
+        """Where Prometheus finds the replicas; no secret."""
+        return self.root / "targets" / "topup.json"
+
+    @property
     def demo(self) -> Path:
         """The demo's keys, to be read by a shell."""
         return self.root / "demo.env"
@@ -75,9 +80,14 @@ def data_folder(environ: Mapping[str, str]) -> Folder:
 
 def write_private(path: Path, text: str) -> None:
     """Replace the file in one step, readable by us alone."""
+    write_whole(path, text, mode=0o600)
+
+
+def write_whole(path: Path, text: str, *, mode: int) -> None:
+    """Replace the file in one step: nobody ever reads half of it."""
     making = path.with_name(f"{path.name}.new")
     making.unlink(missing_ok=True)
-    with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+    with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as out:
         out.write(text)
     making.rename(path)
 

@@ -192,3 +192,8 @@ def host_of(service: Service, environ: Mapping[str, str]) -> str:
 def reachable(host: str) -> str:
     """Return the address at which a listener on this host answers this machine."""
     return {"0.0.0.0": HOST, "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
+
+
+def in_url(address: str) -> str:
+    """Return the address as a URL has it."""
+    return f"[{address}]" if ":" in address else address

@@ -23,6 +23,8 @@ from ops.supervisor.plan import (
     PORT,
     Plan,
     for_this_machine,
+    host_of,
+    in_url,
     patience_of,
     reachable,
     told_to_commands,
@@ -36,6 +38,7 @@ from ops.supervisor.starting import start_steps
 from ops.supervisor.steps import run_steps
 from ops.supervisor.stopping import Stopping, drain_in_order
 from ops.supervisor.tails import keep_bounded, rotate
+from ops.supervisor.targets import Targets
 from ops.supervisor.wiring import Wiring, wire
 
 _LOGS_BOUNDED_S: Final = 10.0
@@ -57,21 +60,20 @@ def up(plan: Plan, folder: Folder, environ: Mapping[str, str]) -> None:
         gate = Gate(host, port)
         try:
             rotate(folder.logs)
-            keys = demo(folder, environ, url=f"http://{_in_url(reachable(host))}:{port}")
+            keys = demo(folder, environ, url=f"http://{in_url(reachable(host))}:{port}")
             screen.say(f"starting in {folder.root}")
             wiring = wire(plan, folder, environ, demo=keys, public_port=port)
             told = told_to_commands(wiring.variables, environ)
             environ = {**environ, "TOPUP_DATA_DIR": str(folder.root)}
             backing = Backing(wiring, folder, environ)
             launcher = Launcher(
-                plan,
-                wiring,
-                environ,
-                gate=gate,
+                plan, wiring, environ, gate=gate, held=[backing.keeper],
                 outlet=lambda instance: LogFile(folder.log(instance)),
-                held=[backing.keeper],
-            )
-            supervisor = Supervisor(plan, folder, wiring, backing, launcher, gate, screen, told)
+            )  # fmt: skip
+            supervisor = Supervisor(
+                plan, folder, wiring, backing, launcher, gate, screen, told,
+                _targets(plan, folder, environ),
+            )  # fmt: skip
             asyncio.run(supervisor.run(keys))
             backing.close()
         finally:
@@ -79,6 +81,11 @@ def up(plan: Plan, folder: Folder, environ: Mapping[str, str]) -> None:
     finally:
         screen.stop_waiting()
         os.close(lock)
+
+
+def _targets(plan: Plan, folder: Folder, environ: Mapping[str, str]) -> Targets:
+    hosts = {one.name: reachable(host_of(one, environ)) for one in plan.services}
+    return Targets(folder, hosts)
 
 
 class Supervisor:
@@ -94,6 +101,7 @@ class Supervisor:
         gate: Gate,
         screen: Screen,
         told: dict[str, str],
+        targets: Targets,
     ) -> None:
         self._plan = plan
         self._folder = folder
@@ -103,6 +111,7 @@ class Supervisor:
         self._gate = gate
         self._screen = screen
         self._told = told
+        self._targets = targets
         self._sandboxed = any(service.name == "sandbox" for service in plan.services)
         self._fleet: Fleet | None = None
 
@@ -179,7 +188,4 @@ class Supervisor:
         )
         with suppress(OSError):  # a full disk must not end what runs
             takeover.write_state(self._folder, state)
-
-
-def _in_url(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
+            self._targets.write(rows)

@@ -10,7 +10,7 @@ from services.dispatcher.lanes import LaneWatch
 from services.dispatcher.providers import providers
 from services.dispatcher.providers.adapter import Provider
 from services.dispatcher.questions import Questions
-from services.dispatcher.rules import kind_of, quarantine_of, resend_window_of
+from services.dispatcher.rules import ANSWERS, kind_of, quarantine_of, resend_window_of
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.slots import Slots
 from services.dispatcher.steps import Steps
@@ -76,6 +76,8 @@ class Dispatcher:
         self.health = self._health(instance, clock)
         for name, slots in self._slots.items():
             metrics.IN_FLIGHT.labels(name).set_function(slots.taken)
+            for answer in ANSWERS:
+                metrics.attempts(name, answer)  # is 0, not nothing, before the first
 
     async def open(self) -> None:
         """Make the streams, beat, then read."""

@@ -21,6 +21,7 @@ from services.dispatcher.rules import (
     after_inquiry,
     after_send,
     going_on,
+    named,
     reference_of,
     tried,
 )
@@ -146,15 +147,15 @@ class Carrier:
         answer = await self._ask(sale, right, begun)
         self._crash("dispatcher.after_answer")
         elapsed = self._clock.monotonic() - started
-        named = type(answer).__name__
+        said = named(answer)
         metrics.call_seconds(self._name).observe(elapsed)
-        metrics.attempts(self._name, named).inc()
+        metrics.attempts(self._name, said).inc()
         log.info(
             "attempt_finished",
             topup_id=sale.topup_id,
             mode=begun.status,
             attempt=begun.attempt,
-            answer=named,
+            answer=said,
             elapsed_ms=round(elapsed * 1_000),
         )
         return answer, self._judge(answer, begun)

@@ -7,12 +7,12 @@ from prometheus_client import Counter, Gauge, Histogram
 
 ATTEMPTS: Final = Counter(
     "topup_attempts_total",
-    "Attempts that ended, by what the provider answered: delivered, refused, not_sent, unknown …",
+    "Attempts that ended, sends and questions, by what the provider said.",
     ["provider", "answer"],
 )
 QUESTIONS: Final = Counter(
     "topup_questions_total",
-    "Questions about unresolved topups, by what the provider answered.",
+    "Questions about unresolved topups, by what the provider said.",
     ["provider", "answer"],
 )
 PROVIDER_CALL_SECONDS: Final = Histogram(
@@ -35,12 +35,13 @@ LANE_OPEN: Final = Gauge(
 )
 BEGIN_REPLIES: Final = Counter(
     "topup_begin_replies_total",
-    "What begin answered: send, inquire, busy, held, settled, duplicate, expired …",
+    "Entries of a lane by what `begin` answered: send, inquire, busy, held, settled and so on.",
     ["provider", "reply"],
 )
 MOVED: Final = Counter(
     "topup_moved_total",
-    "Topups with provider AUTO that went on to another lane after an attempt, by why.",
+    "Topups with provider AUTO that went on to another lane after an attempt, by why: refused, no "
+    "(busy), not_sent, hold.",
     ["provider", "to", "why"],
 )
 CLAIMED: Final = Counter(

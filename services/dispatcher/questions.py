@@ -15,7 +15,7 @@ from services.dispatcher import metrics
 from services.dispatcher.attempts import Sold, new_nonce
 from services.dispatcher.lanes import LaneWatch
 from services.dispatcher.providers.adapter import Answer, Provider, Unknown
-from services.dispatcher.rules import Finish, after_asking, reference_of
+from services.dispatcher.rules import Finish, after_asking, named, reference_of
 from services.dispatcher.steps import Steps
 from services.dispatcher.told import outcome_of
 from shared.bus.limbo import Schedule
@@ -78,8 +78,8 @@ class Questions:
             return  # nobody knows what it was sent as
         sold = _sold(record)
         answer = await self._answer(sold, reference_of(facts, record.id, record.sent))
-        named = type(answer).__name__
-        metrics.QUESTIONS.labels(self._name, named).inc()
+        said = named(answer)
+        metrics.QUESTIONS.labels(self._name, said).inc()
         verdict = after_asking(
             answer,
             may_deny=record.doubt != "many" and asked_at_ms > record.quarantine_until_ms,
@@ -90,7 +90,7 @@ class Questions:
         reply = None
         if verdict is not None:
             reply = await self._settle(partition, record, sold, verdict, asked_at_ms)
-        log.info("unresolved_asked", topup_id=record.id, answer=named, reply=reply)
+        log.info("unresolved_asked", topup_id=record.id, answer=said, reply=reply)
 
     async def _answer(self, sold: Sold, reference: str) -> Answer:
         try:

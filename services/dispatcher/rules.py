@@ -214,6 +214,20 @@ _NAMES: Final[dict[type[Answer], str]] = {
 }
 
 
+ANSWERS: Final = (*_NAMES.values(), "busy", "account")
+
+
+def named(answer: Answer) -> str:
+    """Return what metrics and logs call it: of a refusal, whose matter it is."""
+    match answer:
+        case Refused(kind="retry"):
+            return "busy"
+        case Refused(kind="hold"):
+            return "account"
+        case _:
+            return _NAMES[type(answer)]
+
+
 def _may_count(answer: Answer, facts: Facts) -> bool:
     """Tell whether a no to a question is one at all, once the quarantine is over.
 

@@ -13,6 +13,7 @@ from services.ledger.changes import Changes
 from services.ledger.database import Database, said
 from services.ledger.dossier import Dossiers
 from services.ledger.evidence import Signer
+from services.ledger.gauges import Gauges
 from services.ledger.http import query_app
 from services.ledger.keys import Keys
 from services.ledger.lists import Lists
@@ -78,6 +79,7 @@ class Ledger:
             self._database,
             providers=list(OFFERS),
         )
+        self._gauges = Gauges(self._client, self._topups, providers=list(OFFERS))
         self._heart = Heart(
             self._client,
             instance,
@@ -100,10 +102,11 @@ class Ledger:
             SchemaBehind: migrations are missing.
             PartitionsDiffer: the streams were made with another partition count.
         """
+        self._background = [asyncio.create_task(self._gauges.run())]
         await self._database.open()
         await until_done("database_not_reached", self._check_schema, passing=PASSING, said=said)
         await until_done("redis_not_reached", self._prepare)
-        self._background = [
+        self._background += [
             asyncio.create_task(self._heart.run()),
             asyncio.create_task(self._database.watch()),
         ]
@@ -118,7 +121,7 @@ class Ledger:
         self._draining.set()
         await asyncio.gather(*self._working)
         await end(self._background)
-        if self._background:
+        if self._working:
             await self._heart.stop()
         await self._database.close()
         await self._client.aclose()

@@ -1,6 +1,7 @@
 """Connections to PostgreSQL: a pool that opens as needed, and what every connection must be."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -12,6 +13,7 @@ from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
+from services.ledger import metrics
 from services.ledger.migrations import own_name
 
 log = structlog.get_logger()
@@ -64,6 +66,7 @@ class Database:
             reconnect_timeout=WAIT_S_MAX,  # its pauses double: short, or it sleeps on
             name="ledger",
         )
+        _show(self._pool)
 
     async def open(self) -> None:
         """Start to connect; does not wait for it."""
@@ -82,7 +85,7 @@ class Database:
         """
         deadline = asyncio.timeout(within_s)
         try:
-            async with deadline, self._pool.connection() as connection:
+            async with deadline, self._lent() as connection:
                 yield connection
         except psycopg.OperationalError:
             self.connected = False
@@ -93,6 +96,18 @@ class Database:
             self.connected = False
             raise psycopg.OperationalError(f"no answer within {within_s} s") from problem
         self.connected = True
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[Connection]:
+        """Lend one of the pool's, and time the wait and the use."""
+        asked = time.monotonic()
+        async with self._pool.connection() as connection:
+            lent = time.monotonic()
+            metrics.DATABASE_WAIT_SECONDS.observe(lent - asked)
+            try:
+                yield connection
+            finally:
+                metrics.DATABASE_USE_SECONDS.observe(time.monotonic() - lent)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Connection]:
@@ -132,6 +147,20 @@ class Database:
 def said(problem: BaseException) -> str:
     """Return the first line of what a server or driver says: it never holds the password."""
     return (str(problem).strip() or type(problem).__name__).splitlines()[0]
+
+
+def _show(pool: Pool) -> None:
+    """Let the metrics ask the pool whenever somebody asks them."""
+
+    def counted(name: str) -> int:
+        return pool.get_stats().get(name, 0)
+
+    metrics.CONNECTIONS_MAX.set(pool.max_size)
+    metrics.CONNECTIONS.set_function(lambda: counted("pool_size"))
+    metrics.CONNECTIONS_IN_USE.set_function(
+        lambda: counted("pool_size") - counted("pool_available")
+    )
+    metrics.CONNECTION_WAITERS.set_function(lambda: counted("requests_waiting"))
 
 
 async def _configure(connection: psycopg.AsyncConnection[Any]) -> None:

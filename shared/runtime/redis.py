@@ -1,7 +1,11 @@
 """Connections to Valkey or Redis, with every default that could hurt us spelled out."""
 
+import asyncio
+import os
+from pathlib import Path
 from typing import Any, TypeAlias, cast
 
+import msgspec
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -24,6 +28,15 @@ _REFUSALS = {
 Client: TypeAlias = Any
 """What `connect` returns. redis-py's types make each reply a union of sync and async, RESP 2 and 3;
 what replies really are is typed one floor up, in `shared.bus`."""
+
+
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server has taken, and may take, in bytes; the disk's are None where it is not ours."""
+
+    memory_used: int
+    memory_max: int
+    disk_free: int | None = None
+    disk_size: int | None = None
 
 
 class _Client(Redis):
@@ -98,3 +111,48 @@ async def durability(client: Client, *, replicas: int = 0) -> str:
         return "unknown"
     safe = found.get("appendonly") == "yes" and found.get("appendfsync") == "always"
     return "fsync" if safe else "at risk"
+
+
+async def room(client: Client) -> Room:
+    """Return how much room the server has; that of its disk where it is on this machine.
+
+    Raises:
+        RedisError: it does not answer.
+    """
+    memory = await client.info("memory")
+    used, at_most = memory["used_memory"], memory.get("maxmemory", 0)
+    at_most = at_most or memory.get("total_system_memory", 0)
+    folder = await _folder_here(client)
+    if folder is None:
+        return Room(memory_used=used, memory_max=at_most)
+    disk = await asyncio.to_thread(os.statvfs, folder)
+    return Room(
+        memory_used=used,
+        memory_max=at_most,
+        disk_free=disk.f_bavail * disk.f_frsize,
+        disk_size=disk.f_blocks * disk.f_frsize,
+    )
+
+
+async def _folder_here(client: Client) -> Path | None:
+    """Return where it keeps its data, if that is a folder of this machine."""
+    if client.connection_pool.connection_kwargs.get("host") not in (
+        "127.0.0.1",
+        "::1",
+        "localhost",
+    ):
+        return None
+    try:
+        told = await client.config_get("dir", "appenddirname")
+    except ResponseError:  # its settings are secret
+        return None
+    folder = Path(told["dir"])
+    there = await asyncio.to_thread(_has, folder / told.get("appenddirname", ""))
+    return folder if there else None
+
+
+def _has(folder: Path) -> bool:
+    try:
+        return folder.is_dir()
+    except OSError:  # a parent that others may not look into
+        return False

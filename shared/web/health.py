@@ -152,6 +152,7 @@ def instance_app(health: Health) -> Starlette:
         return _json(200, {"live": True})
 
     async def metrics(request: Request) -> Response:
+        await health.report()  # so that what a dependency is like is told as it is now
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(REGISTRY), headers={"content-type": content_type})
 

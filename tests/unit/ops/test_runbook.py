@@ -16,7 +16,8 @@ SYMPTOMS = {
     "a-replica-flaps", "conservation-is-broken", "the-clocks-differ", "nothing-is-scraped",
     "a-key-leaked",
     "an-operators-key-leaked", "the-audit-is-broken", "a-payment-is-disputed",
-    "the-providers-statement-differs",
+    "the-providers-statement-differs", "a-provider-fails", "a-provider-is-slow",
+    "durability-is-at-risk", "valkey-runs-full",
 }  # fmt: skip
 """What alerts link to: an anchor that is renamed here leads nowhere there."""
 
