@@ -19,7 +19,7 @@ _EXAMPLES: Final = {
     **dict.fromkeys(_PROVIDERS, "https://provider.example"),
 }
 _SCHEMES: Final = {
-    "REDIS_URL": ("redis", "rediss"),
+    "REDIS_URL": ("redis", "rediss", "redis+cluster", "rediss+cluster"),
     "LIMITER_REDIS_URL": ("redis", "rediss"),
     "DATABASE_URL": ("postgresql", "postgres"),
     **dict.fromkeys(_PROVIDERS, ("https", "http")),

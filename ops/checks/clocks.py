@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 from ops.checks.finding import Finding
 from ops.connections import setting
 from shared.runtime.clock import Clock
-from shared.runtime.redis import connect
+from shared.runtime.redis import Client, connect
 
 _SKEW_MS_MAX: Final = 1_000
 _CONNECT_S_MAX: Final = 5
@@ -38,12 +38,17 @@ def _finding(subject: str, ahead_ms: int) -> Finding:
 async def _redis_ahead_ms(url: str, clock: Clock) -> int:
     client = connect(url)
     try:
-        await client.ping()  # so that no connecting is measured
-        before = clock.now_ms()
-        seconds, micros = await client.time()
-        after = clock.now_ms()
+        ahead_ms = [await _ahead_ms(server, clock) for server in await client.servers()]
     finally:
         await client.aclose()
+    return max(ahead_ms, key=abs)
+
+
+async def _ahead_ms(server: Client, clock: Clock) -> int:
+    await server.ping()  # so that no connecting is measured
+    before = clock.now_ms()
+    seconds, micros = await server.time()
+    after = clock.now_ms()
     return int(seconds) * 1_000 + int(micros) // 1_000 - (before + after) // 2
 
 

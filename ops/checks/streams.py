@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import MovedError, RedisError, ResponseError
 
 from ops.checks.finding import Finding
 from ops.connections import setting
@@ -28,75 +28,101 @@ async def check_streams(environ: Mapping[str, str]) -> AsyncIterator[Finding]:
     url = setting("REDIS_URL", environ)
     if url is None:
         return
+    replicas = setting("REDIS_REPLICAS", environ)
+    partitions = setting("STREAM_PARTITIONS", environ) or "1"
     client = connect(url)
     try:
-        yield await _writable(client)
-        yield await _durable(client, setting("REDIS_REPLICAS", environ))
-        yield await _evicts_nothing(client)
-        yield await _packs(client)
-        yield await _functions(client)
         written = await client.hget(PartitionKeys(0).meta, "partitions")
-        yield _partitions(written and int(written), setting("STREAM_PARTITIONS", environ) or "1")
-        async for finding in _lanes(client, int(written or 1)):
+        count = int(written or (partitions if partitions.isdigit() else 1))
+        trials = [PartitionKeys(partition).trials for partition in range(count)]
+        for keys in await client.by_server(trials):
+            async for finding in _server(await client.at(keys[0]), keys[0], replicas):
+                yield finding
+        yield _partitions(written and int(written), partitions)
+        async for finding in _lanes(client, count):
             yield finding
     except (RedisError, OSError) as problem:
-        yield Finding("redis", f"cannot be used: {problem}", _START)
+        yield Finding("redis", f"cannot be used: {problem}", _instead(problem))
     finally:
         await client.aclose()
     async for finding in _limits(setting("LIMITER_REDIS_URL", environ), url):
         yield finding
 
 
-async def _writable(client: Client) -> Finding:
-    problem = await refuses_writes(client)
+async def _server(client: Client, key: str, replicas: str | None) -> AsyncIterator[Finding]:
+    """Look at the server that has this key; of a cluster at each in turn, by its address."""
+    of = await _address(client)
+    yield await _writable(client, key, of)
+    yield await _durable(client, key, replicas, of)
+    yield await _evicts_nothing(client, of)
+    yield await _packs(client, of)
+    yield await _functions(client, of)
+
+
+async def _address(client: Client) -> str:
+    """Return what to add to a finding's subject: which node of a cluster it is about."""
+    if not (await client.info("cluster")).get("cluster_enabled"):
+        return ""
+    pool = client.connection_pool.connection_kwargs
+    return f" of {pool['host']}:{pool['port']}"
+
+
+def _instead(problem: Exception) -> str:
+    if isinstance(problem, MovedError):
+        return "it is one of a cluster: set REDIS_URL=redis+cluster://host:port,host:port"
+    return _START
+
+
+async def _writable(client: Client, key: str, of: str) -> Finding:
+    problem = await refuses_writes(client, key=key)
     if problem is None:
-        return Finding("writes", "taken")
+        return Finding(f"writes{of}", "taken")
     found, _, remedy = problem.partition(": ")
-    return Finding("writes", f"refused: {found}; nothing is accepted", remedy)
+    return Finding(f"writes{of}", f"refused: {found}; nothing is accepted", remedy)
 
 
-async def _durable(client: Client, told: str | None) -> Finding:
+async def _durable(client: Client, key: str, told: str | None, of: str) -> Finding:
     attached = (await client.info("replication")).get("connected_slaves", 0)
     if told is None and attached:
         return Finding(
-            "durability",
+            f"durability{of}",
             f"{attached} replicas, and nobody waits for them: one that is promoted may lack topups",
             f"set REDIS_REPLICAS={attached}, or REDIS_REPLICAS=0 where none can be promoted",
         )
     replicas = int(told) if told and told.isdigit() else 0  # else its own check tells
-    found = await durability(client, replicas=replicas)
+    found = await durability(client, replicas=replicas, key=key)
     if found in ("fsync", "replicated"):
         where = f"disk, here and on {replicas} replicas" if replicas else "disk"
-        return Finding("durability", f"every answered write is on {where}")
+        return Finding(f"durability{of}", f"every answered write is on {where}")
     if replicas:
         return Finding(
-            "durability",
+            f"durability{of}",
             f"{found}: fewer than {replicas} replicas have on disk what is written ({attached} "
             "attached); nothing is accepted or paid until they do",
             "start the replicas, with `appendonly yes`, or correct REDIS_REPLICAS",
         )
     return Finding(
-        "durability",
+        f"durability{of}",
         f"{found}: a crash of the server may lose accepted topups",
         "run the server with `appendonly yes` and `appendfsync always`",
     )
 
 
-async def _evicts_nothing(client: Client) -> Finding:
+async def _evicts_nothing(client: Client, of: str) -> Finding:
     try:
         policy = (await client.config_get("maxmemory-policy")).get("maxmemory-policy", "unknown")
     except ResponseError:
         policy = "unknown"
     if policy == _EVICTION:
-        return Finding("eviction", "none")
+        return Finding(f"eviction{of}", "none")
     return Finding(
-        "eviction",
+        f"eviction{of}",
         f"maxmemory-policy is {policy}: records may be dropped, and keys forgotten",
         f"set `maxmemory-policy {_EVICTION}`",
     )
 
 
-async def _packs(client: Client) -> Finding:
+async def _packs(client: Client, of: str) -> Finding:
     """Small hashes and streams are packed by the server, if it is told how small is small."""
     loose = []
     for name, wanted in PACKING.items():
@@ -107,20 +133,20 @@ async def _packs(client: Client) -> Finding:
         if int(found) < wanted:
             loose.append(f"{name} {wanted}")
     if not loose:
-        return Finding("packing", "a settled topup takes less than a kilobyte")
+        return Finding(f"packing{of}", "a settled topup takes less than a kilobyte")
     return Finding(
-        "packing",
+        f"packing{of}",
         "a settled topup takes more memory than it need",
         f"set {' and '.join(f'`{setting}`' for setting in loose)}",
     )
 
 
-async def _functions(client: Client) -> Finding:
+async def _functions(client: Client, of: str) -> Finding:
     found = await client.execute_command("FUNCTION", "LIST", "LIBRARYNAME", functions.LIBRARY)
     if found:
-        return Finding("functions", f"{functions.LIBRARY} is loaded")
+        return Finding(f"functions{of}", f"{functions.LIBRARY} is loaded")
     return Finding(
-        "functions", f"{functions.LIBRARY} is missing", "run `python -m shared.bus load`"
+        f"functions{of}", f"{functions.LIBRARY} is missing", "run `python -m shared.bus load`"
     )
 
 

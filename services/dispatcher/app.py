@@ -94,7 +94,8 @@ class Dispatcher:
         for name in self._providers:
             await self._topups.prepare(name)
         await self._heart.beat()
-        await self._watch.refresh(await self._topups.now_ms())
+        for partition in range(self._settings.stream_partitions):
+            await self._watch.refresh(partition)
 
     async def close(self) -> None:
         """Read no more, carry what is in flight to its end, then leave the living."""
@@ -166,7 +167,7 @@ class Dispatcher:
             instance,
             clock,
             checks={
-                "redis": redis_check(self._client, replicas=self._topups.replicas),
+                "redis": redis_check(self._client, self._topups),
                 "database": database_check(self._client, clock),
                 "queue": queue_check(self._topups),
             },

@@ -18,7 +18,7 @@ class LaneWatch:
         self._providers = providers
         self._states: list[dict[str, LaneState]] = [{} for _ in topups.keys]
         self._told_held: set[tuple[str, int]] = set()
-        self._now_ms = 0
+        self._now_ms = [0 for _ in topups.keys]
         self._seen = asyncio.Event()
 
     def state(self, provider: str, partition: int) -> LaneState:
@@ -35,7 +35,7 @@ class LaneWatch:
         """Tell whether anything of the lane may start; where it is not open, one topup tries."""
         if (provider, partition) in self._told_held:
             return False
-        return self.state(provider, partition).startable(self._now_ms)
+        return self.state(provider, partition).startable(self._now_ms[partition])
 
     def tell_held(self, provider: str, partition: int) -> None:
         """Hear that the lane has been held meanwhile; so it is until the next view."""
@@ -45,12 +45,11 @@ class LaneWatch:
         """Wait for the next view."""
         await self._seen.wait()
 
-    async def refresh(self, now_ms: int) -> None:
-        """Look again."""
-        self._now_ms = now_ms
-        self._told_held.clear()
-        for partition in range(len(self._states)):
-            self._states[partition] = await self._topups.lanes(partition)
+    async def refresh(self, partition: int) -> None:
+        """Look again, in one partition."""
+        now_ms, lanes = await self._topups.now_ms(partition), await self._topups.lanes(partition)
+        self._now_ms[partition], self._states[partition] = now_ms, lanes
+        self._told_held = {place for place in self._told_held if place[1] != partition}
         for provider in self._providers:
             states = [self.state(provider, partition) for partition in range(len(self._states))]
             is_open = all(state.state == "open" for state in states)

@@ -67,7 +67,7 @@ class Questions:
                 yield self._turn(partition)
 
     async def _turn(self, partition: int) -> None:
-        now_ms = await self._topups.now_ms()
+        now_ms = await self._topups.now_ms(partition)
         due = await self._schedule.take(partition, self._name, now_ms=now_ms, count_max=AT_ONCE)
         await asyncio.gather(*(self._ask(partition, record, now_ms) for record in due))
 

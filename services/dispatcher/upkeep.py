@@ -39,7 +39,8 @@ class Upkeep:
 
     def _steps(self, *, sweep: bool) -> Iterator[Awaitable[None]]:
         """Yield a tick's steps, each when its turn has come."""
-        yield self._look()
+        for partition in range(len(self._topups.keys)):
+            yield self._watch.refresh(partition)
         for lane in self._lanes:
             yield lane.claim()
             if sweep:
@@ -49,11 +50,8 @@ class Upkeep:
             for lane in self._lanes:
                 yield self._expire(lane.name, partition)
 
-    async def _look(self) -> None:
-        await self._watch.refresh(await self._topups.now_ms())
-
     async def _wake(self, partition: int) -> None:
-        now_ms = await self._topups.now_ms()
+        now_ms = await self._topups.now_ms(partition)
         while True:
             replies = await self._topups.wake_due(partition, now_ms=now_ms, count_max=BATCH_MAX)
             if replies:

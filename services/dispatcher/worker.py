@@ -16,6 +16,7 @@ from shared.bus.reader import Entry, GroupReader
 from shared.bus.topups import Topups
 from shared.contracts.errors import NotKnown
 from shared.runtime.crashpoints import CrashPoint
+from shared.runtime.upkeep import take_each
 
 log = structlog.get_logger()
 
@@ -59,16 +60,24 @@ class Lane:
         self._crash = crash
         self._tasks: set[asyncio.Task[None]] = set()
         self._patient: set[str] = set()
-        self._answer_lost = False
+        self._unsure: set[str] = set()
 
     # -- in ------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Take new topups off the lane until draining; then return with work still in flight."""
+        """Take new topups off the lane until draining; then return with work still in flight.
+
+        What no command can read together is read side by side: of several servers, one that is
+        away holds up none of the others.
+        """
+        groups = self._reader.together(list(self._partitions))
+        await asyncio.gather(*map(self._run, groups))
+
+    async def _run(self, streams: Sequence[str]) -> None:
         while not self._draining.is_set():
-            await self._take_back()
+            await self._take_back(streams)
             room = await self._slots.room()
-            entries = await self._take(room)
+            entries = await self._take(streams, room)
             if entries:
                 self._crash("dispatcher.after_read")
             for entry in entries:
@@ -78,27 +87,11 @@ class Lane:
 
     async def claim(self) -> None:
         """Take over what silent dispatchers left, as far as there is room for patience."""
-        if self._draining.is_set():
-            return
-        for stream, partition in self._partitions.items():
-            room = self._slots.size * PATIENT_PER_SLOT - len(self._patient)
-            if room > 0:
-                alive = self._topups.keys[partition].alive
-                entries = await self._claim(stream, alive, count_max=min(room, self._slots.size))
-                if entries:
-                    metrics.CLAIMED.labels(self.name).inc(len(entries))
-                    log.info("entries_claimed", provider=self.name, count=len(entries))
-                self._adopt(entries)
+        await take_each(self._claim_from(*place) for place in self._partitions.items())
 
     async def claim_lost(self, idle_ms: int) -> None:
         """Take what a task inside a living process has lost hold of."""
-        if self._draining.is_set():
-            return
-        for stream in self._partitions:
-            entries = await self._reader.claim_lost(
-                stream, idle_ms=idle_ms, count_max=self._slots.size
-            )
-            self._adopt(entries)
+        await take_each(self._claim_lost_from(stream, idle_ms) for stream in self._partitions)
 
     async def drain(self) -> None:
         """Wait for what is in flight; what is patient stays pending, for others to claim."""
@@ -108,17 +101,20 @@ class Lane:
                     task.cancel()
             await asyncio.wait(self._tasks, timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _take(self, room: int) -> list[Entry]:
+    async def _take(self, streams: Sequence[str], room: int) -> list[Entry]:
         """Return what there is room for, of partitions whose lane is open; of others a probe.
 
         More of these would only be told that the lane is held, and be patient here.
         """
-        is_open, probed = [], []
-        for stream, partition in self._partitions.items():
-            if self._watch.is_open(self.name, partition):
-                is_open.append(stream)
-            elif self._watch.startable(self.name, partition):
-                probed.append(stream)
+        all_open = [
+            stream for stream, at in self._partitions.items() if self._watch.is_open(self.name, at)
+        ]
+        is_open = [stream for stream in streams if stream in all_open]
+        probed = [
+            stream
+            for stream in streams
+            if stream not in all_open and self._watch.startable(self.name, self._partitions[stream])
+        ]
         if not is_open and not probed:
             with contextlib.suppress(TimeoutError):  # a drain must not wait for a lost server
                 await asyncio.wait_for(self._watch.changed(), READ_BLOCK_MS / 1_000)
@@ -126,7 +122,7 @@ class Lane:
         block_ms = None if is_open else READ_BLOCK_MS
         entries = await self._read(probed, 1, block_ms) if probed else []
         if is_open:
-            each = max(room // len(is_open), 1)
+            each = max(room // len(all_open), 1)
             entries += await self._read(is_open, each, None if entries else READ_BLOCK_MS)
         return entries
 
@@ -137,30 +133,43 @@ class Lane:
             return await self._reader.read(streams, count_max=count_max, block_ms=block_ms)
         except Exception as problem:  # noqa: BLE001 - the lane must outlive whatever Redis does
             log.warning("lane_unread", provider=self.name, problem=repr(problem))
-            self._answer_lost = True
+            self._unsure.update(streams)
         await asyncio.sleep(READ_AGAIN_S)
         with contextlib.suppress(Exception):  # the streams may be gone with a server that was lost
-            await self._topups.prepare(self.name)
+            for stream in streams:
+                await self._topups.make_streams(self._partitions[stream], self.name)
         return []
 
-    async def _claim(self, stream: str, alive: str, *, count_max: int) -> list[Entry]:
-        try:
-            return await self._reader.claim(stream, alive, count_max=count_max)
-        except NotKnown:
-            self._answer_lost = True
-            raise
-
-    async def _take_back(self) -> None:
-        """After a lost answer: what was delivered with it is ours, and in no task's hands."""
-        if not self._answer_lost:
+    async def _claim_from(self, stream: str, partition: int) -> None:
+        room = self._slots.size * PATIENT_PER_SLOT - len(self._patient)
+        if room <= 0 or self._draining.is_set():
             return
+        alive, count_max = self._topups.keys[partition].alive, min(room, self._slots.size)
         try:
-            for stream in self._partitions:
+            entries = await self._reader.claim(stream, alive, count_max=count_max)
+        except NotKnown:
+            self._unsure.add(stream)
+            raise
+        if entries:
+            metrics.CLAIMED.labels(self.name).inc(len(entries))
+            log.info("entries_claimed", provider=self.name, count=len(entries))
+        self._adopt(entries)
+
+    async def _claim_lost_from(self, stream: str, idle_ms: int) -> None:
+        if not self._draining.is_set():
+            self._adopt(
+                await self._reader.claim_lost(stream, idle_ms=idle_ms, count_max=self._slots.size)
+            )
+
+    async def _take_back(self, streams: Sequence[str]) -> None:
+        """After a lost answer: what was delivered with it is ours, and in no task's hands."""
+        for stream in self._unsure.intersection(streams):
+            self._unsure.discard(stream)
+            try:
                 self._adopt(await self._reader.pending(stream))
-        except (RedisError, OSError) as problem:
-            log.warning("lane_not_taken_back", provider=self.name, problem=repr(problem))
-        else:
-            self._answer_lost = False
+            except (RedisError, OSError) as problem:
+                self._unsure.add(stream)
+                log.warning("lane_not_taken_back", provider=self.name, problem=repr(problem))
 
     def _adopt(self, entries: Sequence[Entry]) -> None:
         """Start what is not in hand yet: it waits for its slot. Draining, it is left for others."""

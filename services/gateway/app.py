@@ -143,7 +143,7 @@ class Gateway:
             instance,
             clock,
             checks={
-                "redis": redis_check(self._client, replicas=self._topups.replicas),
+                "redis": redis_check(self._client, self._topups),
                 "database": database_check(self._client, clock),
                 "queue": queue_check(self._topups),
                 "ratelimiter": self._limits.check,

@@ -176,7 +176,8 @@ class UnresolvedRoutes:
         return record
 
     async def _check_asked_at(self, new: Proposal, record: Record) -> None:
-        now_ms = await on_streams(self._topups.now_ms())
+        partition = partition_of(record.request.customer_id, len(self._topups.keys))
+        now_ms = await on_streams(self._topups.now_ms(partition))
         if new.asked_at_ms is not None and new.asked_at_ms > now_ms:
             raise Misunderstood(f"asked_at is still to come; for example {_PROPOSE}")
         if new.settle_as == "failed" and (new.asked_at_ms or 0) <= record.quarantine_until_ms:

@@ -168,7 +168,7 @@ class Ledger:
             clock,
             checks={
                 "database": self._check_database,
-                "redis": redis_check(self._client, replicas=self._topups.replicas),
+                "redis": redis_check(self._client, self._topups),
                 "queue": queue_check(self._topups),
             },
             # without Redis nothing new comes, but what is booked can still be asked

@@ -115,7 +115,8 @@ class Changes:
             raise _not_announced(problem) from problem
 
     async def _announce(self, field: str, keys: Sequence[ApiKey | OperatorKey]) -> None:
-        async with self._client.pipeline(transaction=True) as pipe:
+        server = await self._client.at(KEYS_STREAM)
+        async with server.pipeline(transaction=True) as pipe:
             for key in keys:
                 entry = {field: msgspec.json.encode(key)}
                 pipe.xadd(KEYS_STREAM, entry, maxlen=KEYS_ANNOUNCED_MAX, approximate=True)

@@ -61,14 +61,26 @@ class Gauges:
         _show(await read_unfinished(self._client, self._topups, providers=self._providers))
 
     async def _show_server(self) -> None:
-        metrics.STREAMS_WRITABLE.set(await refuses_writes(self._client) is None)
-        safe = await durability(self._client, replicas=self._topups.replicas)
-        metrics.STREAMS_DURABLE.set(_SAFE.get(safe, math.nan))
-        has = await room(self._client)
+        """Of a cluster show the worst: what one primary cannot do is not done for its customers."""
+        trials = [names.trials for names in self._topups.keys]
+        keys = [group[0] for group in await self._client.by_server(trials)]
+        refusals = [await refuses_writes(self._client, key=key) for key in keys]
+        metrics.STREAMS_WRITABLE.set(not any(refusals))
+        replicas = self._topups.replicas
+        safe = [await durability(self._client, replicas=replicas, key=key) for key in keys]
+        metrics.STREAMS_DURABLE.set(min((_SAFE.get(one, math.nan) for one in safe), key=_rank))
+        rooms = [await room(await self._client.at(key)) for key in keys]
+        has = max(rooms, key=lambda one: one.memory_used / (one.memory_max or math.inf))
         metrics.MEMORY_USED_BYTES.set(has.memory_used)
         metrics.MEMORY_MAX_BYTES.set(has.memory_max or math.nan)
+        has = min(rooms, key=lambda one: math.inf if one.disk_free is None else one.disk_free)
         metrics.DISK_FREE_BYTES.set(math.nan if has.disk_free is None else has.disk_free)
         metrics.DISK_SIZE_BYTES.set(has.disk_size or math.nan)
+
+
+def _rank(safe: float) -> float:
+    """What is unknown is worse than what is safe, and better than what is not."""
+    return 0.5 if math.isnan(safe) else safe
 
 
 async def _show_or_forget(show: Callable[[], Awaitable[None]], gauges: Sequence[Gauge]) -> None:

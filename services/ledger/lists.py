@@ -78,7 +78,7 @@ class Lists:
             ids = [row.topup_id for row in is_open[start : start + BATCH_MAX]]
             found = await self._topups.look(partition, ids)
             records |= {record.id: record for record in found if isinstance(record, Record)}
-        lanes, now_ms = await self._topups.lanes(partition), await self._topups.now_ms()
+        lanes, now_ms = await self._topups.lanes(partition), await self._topups.now_ms(partition)
         return [
             _as_recorded(row, records[row.topup_id], lanes, now_ms)
             if row.topup_id in records

@@ -118,11 +118,10 @@ class Reconciler:
     async def _rehearse(self, partition: int, provider: str, batch: Sequence[Restoring]) -> None:
         del provider
         names = self._topups.keys[partition]
-        async with self._client.pipeline(transaction=False) as pipe:
-            for item in batch:
-                pipe.hget(names.record(item.id), "state")
-            states = await pipe.execute()
-        for item, state in zip(batch, states, strict=True):
+        asked = [("HGET", names.record(item.id), "state") for item in batch]
+        for item, state in zip(batch, await self._client.ask_each(names.meta, asked), strict=True):
+            if isinstance(state, Exception):
+                raise state
             self.done.count(_named(*_would(item, state and State(state.decode()))))
 
 

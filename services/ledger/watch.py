@@ -1,7 +1,7 @@
 """Vouches for streams that have all that is in the books; stops what runs on those that do not."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -70,21 +70,28 @@ class Watch:
         Raises:
             psycopg.Error, RedisError, OSError, TopupError: one of the servers did not answer.
         """
-        for partition in range(len(self.standings)):
-            if compare or not await self._topups.verified(partition):
-                self._tell(partition, await self._compare(partition))
-            else:
-                self._tell(partition, None)
+        await self._everywhere(lambda partition: self._look_at(partition, compare=compare))
         if Standing.LOST in self.standings:
-            await self._hold()
+            await self._everywhere(self._hold)
         return self.standings
 
     async def release(self) -> None:
         """Open the lanes that were held because of a loss, and no other."""
-        for partition, provider, lane in await self._lanes():
-            if lane.reason == Reason.STREAMS_LOST:
-                act = act_by(BY, why="the streams are what the books know")
-                await self._trust.release(partition, provider, act=act)
+        await self._everywhere(self._release)
+
+    async def _everywhere(self, act: Callable[[int], Awaitable[None]]) -> None:
+        """Do it in every partition: a server that is away must not keep the others waiting."""
+        partitions = range(len(self.standings))
+        outcomes = await asyncio.gather(*map(act, partitions), return_exceptions=True)
+        for problem in outcomes:
+            if problem is not None:
+                raise problem
+
+    async def _look_at(self, partition: int, *, compare: bool) -> None:
+        if compare or not await self._topups.verified(partition):
+            self._tell(partition, await self._compare(partition))
+        else:
+            self._tell(partition, None)
 
     async def _compare(self, partition: int) -> Loss | None:
         generation = (await self.generations()).get(partition)
@@ -117,18 +124,20 @@ class Watch:
         self.standings[partition] = standing
         metrics.VERIFIED.labels(partition).set(loss is None)
 
-    async def _hold(self) -> None:
-        """Let nothing start anywhere; a lane that people hold for good is left as they have it."""
-        for partition, provider, lane in await self._lanes():
+    async def _hold(self, partition: int) -> None:
+        """Let nothing start there; a lane that people hold for good is left as they have it."""
+        for provider, lane in await self._lanes(partition):
             if lane.state != "held" or lane.until is not None:
                 log.error("lane_held", partition=partition, provider=provider)
                 act = act_by(BY, why=Reason.STREAMS_LOST)
                 await self._trust.hold(partition, provider, act=act)
 
-    async def _lanes(self) -> list[tuple[int, str, LaneState]]:
-        found = [await self._topups.lanes(partition) for partition in range(len(self.standings))]
-        return [
-            (partition, provider, lanes.get(provider, LaneState()))
-            for partition, lanes in enumerate(found)
-            for provider in self._providers
-        ]
+    async def _release(self, partition: int) -> None:
+        for provider, lane in await self._lanes(partition):
+            if lane.reason == Reason.STREAMS_LOST:
+                act = act_by(BY, why="the streams are what the books know")
+                await self._trust.release(partition, provider, act=act)
+
+    async def _lanes(self, partition: int) -> list[tuple[str, LaneState]]:
+        found = await self._topups.lanes(partition)
+        return [(provider, found.get(provider, LaneState())) for provider in self._providers]

@@ -61,6 +61,7 @@ class Bookkeeper:
         crash: CrashPoint,
     ) -> None:
         self._topups = topups
+        self._partition = partition
         self._providers = providers
         self._names = topups.keys[partition]
         self._streams = [
@@ -221,7 +222,8 @@ class Bookkeeper:
         kind = self._kind(entry)
         log.error("entry_buried", stream=entry.stream, entry=entry.id, reason=reason)
         metrics.ENTRIES.labels(kind, "dead").inc()
-        async with self._client.pipeline(transaction=True) as pipe:
+        server = await self._client.at(self._names.dead)
+        async with server.pipeline(transaction=True) as pipe:
             pipe.xadd(
                 self._names.dead,
                 {
@@ -247,7 +249,7 @@ class Bookkeeper:
         """Make streams and groups again where a server came back without its data."""
         with contextlib.suppress(RedisError, OSError, TopupError, ResponseError):
             for provider in self._providers:
-                await self._topups.prepare(provider)
+                await self._topups.make_streams(self._partition, provider)
 
     def _kind(self, entry: Entry) -> str:
         if brings_acts(entry.stream):

@@ -1,6 +1,6 @@
 """What the ratelimiter reads from the environment."""
 
-from shared.runtime.replica import Port, RedisUrl, ReplicaSettings
+from shared.runtime.replica import Port, RedisUrl, ReplicaSettings, ServerUrl
 
 
 class RatelimiterSettings(ReplicaSettings, frozen=True, kw_only=True):
@@ -8,10 +8,15 @@ class RatelimiterSettings(ReplicaSettings, frozen=True, kw_only=True):
 
     port: Port
     redis_url: RedisUrl | None = None
-    limiter_redis_url: RedisUrl | None = None
+    limiter_redis_url: ServerUrl | None = None
 
     def __post_init__(self) -> None:
-        """Refuse to start without any Redis."""
+        """Refuse to start without any Redis, and to keep windows where the money is replicated."""
+        if self.limiter_redis_url is None and "+cluster://" in (self.redis_url or ""):
+            raise ValueError(
+                "LIMITER_REDIS_URL is missing, and REDIS_URL is a cluster: the windows need a "
+                "server of their own; for example LIMITER_REDIS_URL=redis://127.0.0.1:6380/0"
+            )
         if self.limiter_redis_url is None and self.redis_url is None:
             raise ValueError(
                 "LIMITER_REDIS_URL is missing, and REDIS_URL too; "

@@ -1,7 +1,7 @@
 """The heartbeat: who is alive, and what each replica says of itself while it is."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from shared.contracts.streams import PartitionKeys
 from shared.runtime.clock import Clock
 from shared.runtime.instance import Instance
 from shared.runtime.redis import Client
+from shared.runtime.resp import Command
 
 log = structlog.get_logger()
 
@@ -47,13 +48,17 @@ class Heart:
         self._client = client
         self._instance = instance
         self._clock = clock
-        self._keys = [PartitionKeys(partition) for partition in range(partitions)]
+        self._alive = [PartitionKeys(partition).alive for partition in range(partitions)]
+        self._instances = PartitionKeys(0).instances
         self._interval_s = interval_ms / 1_000
         self._say = say
 
     async def beat(self) -> None:
-        """Beat once, by the server's clock."""
-        seconds, micros = await self._client.time()
+        """Beat once, in each partition by the clock of its server; one that is away is left out.
+
+        Raises:
+            RedisError, OSError: what the first of those that are away said.
+        """
         beat = Beat(
             id=self._instance.id,
             service=self._instance.service,
@@ -61,11 +66,31 @@ class Heart:
             at_ms=self._clock.now_ms(),
             **self._say(),
         )
-        async with self._client.pipeline(transaction=False) as pipe:
-            for names in self._keys:
-                pipe.zadd(names.alive, {self._instance.owner: seconds * 1_000 + micros // 1_000})
-            pipe.hset(self._keys[0].instances, self._instance.id, msgspec.json.encode(beat))
-            await pipe.execute()
+        said: Command = ("HSET", self._instances, self._instance.id, msgspec.json.encode(beat))
+
+        async def at_one(keys: Sequence[str]) -> list[Command]:
+            seconds, micros = await self._client.ask(keys[0], "TIME")
+            now_ms = int(seconds) * 1_000 + int(micros) // 1_000
+            return [("ZADD", key, now_ms, self._instance.owner) for key in keys]
+
+        await self._everywhere(at_one, said)
+
+    async def _everywhere(
+        self, at_one: Callable[[Sequence[str]], Awaitable[list[Command]]], said: Command
+    ) -> None:
+        async def tell(keys: Sequence[str]) -> None:
+            commands = await at_one(keys)
+            if self._alive[0] in keys:
+                commands.append(said)
+            for reply in await self._client.ask_each(keys[0], commands):
+                if isinstance(reply, Exception):
+                    raise reply
+
+        groups = await self._client.by_server(self._alive)
+        outcomes = await asyncio.gather(*map(tell, groups), return_exceptions=True)
+        for problem in outcomes:
+            if problem is not None:
+                raise problem
 
     async def run(self) -> None:
         """Beat until cancelled; a beat that fails is only a beat that is missing."""
@@ -78,11 +103,11 @@ class Heart:
 
     async def stop(self) -> None:
         """Leave the living: what still is pending under this owner may be claimed at once."""
-        async with self._client.pipeline(transaction=False) as pipe:
-            for names in self._keys:
-                pipe.zrem(names.alive, self._instance.owner)
-            pipe.hdel(self._keys[0].instances, self._instance.id)
-            await pipe.execute()
+
+        async def at_one(keys: Sequence[str]) -> list[Command]:
+            return [("ZREM", key, self._instance.owner) for key in keys]
+
+        await self._everywhere(at_one, ("HDEL", self._instances, self._instance.id))
 
 
 async def instances(client: Client, *, now_ms: int) -> list[Beat]:

@@ -28,7 +28,7 @@ from shared.contracts.errors import (
     PartitionsDiffer,
     Unverified,
 )
-from shared.runtime.connections import COMMAND_TIMEOUT_S, Line, Lines
+from shared.runtime.connections import COMMAND_TIMEOUT_S
 from shared.runtime.redis import Client
 from shared.runtime.resp import Command, NotSent
 
@@ -54,8 +54,6 @@ class Caller:
 
     def __init__(self, client: Client, *, replicas: int) -> None:
         self._client = client
-        self._line: Line = client.line
-        self._lines: Lines = client.lines
         self.replicas = replicas
 
     async def call(
@@ -81,9 +79,9 @@ class Caller:
     ) -> Any:  # noqa: ANN401 - as `call`
         fcall = ("FCALL", f"{functions.LIBRARY}_{function}", len(keys), *keys, *args)
         if not (durable and self.replicas):
-            return await self._line.ask(*fcall)
-        reply, *_, kept = await self._lines.ask_each(
-            [fcall, *waits(self.replicas)], answer_s=WAITED_S_MAX
+            return await self._client.ask(keys[0], *fcall)
+        reply, *_, kept = await self._client.ask_patiently(
+            keys[0], [fcall, *waits(self.replicas)], answer_s=WAITED_S_MAX
         )
         if isinstance(reply, Exception):
             raise reply

@@ -51,12 +51,12 @@ async def by_lane(
     client: Client, names: PartitionKeys, ids: Sequence[bytes]
 ) -> dict[str, list[Carried]]:
     """Return those that have a record, by the lane that they are on."""
-    async with client.pipeline(transaction=False) as pipe:
-        for topup_id in ids:
-            pipe.hmget(names.record(text(topup_id)), "lane", "body")
-        found = await pipe.execute()
+    asked = [("HMGET", names.record(text(topup_id)), "lane", "body") for topup_id in ids]
     lanes: dict[str, list[Carried]] = {}
-    for topup_id, (lane, body) in zip(ids, found, strict=True):
+    for topup_id, found in zip(ids, await client.ask_each(names.waiting, asked), strict=True):
+        if isinstance(found, Exception):
+            raise found
+        lane, body = found
         if lane is not None:
             lanes.setdefault(text(lane), []).append(carried(topup_id, body or b""))
     return lanes

@@ -31,17 +31,23 @@ def source() -> bytes:
 
 
 async def load(client: Client) -> bool:
-    """Load the library if the server has none or an earlier minor version; tell whether it did.
+    """Load the library where a server has none or an earlier minor version; tell whether it did.
+
+    Replicas get it from their primary, and have it when they are promoted.
 
     Raises:
         FunctionsUnsupported: the server has no FUNCTION command.
     """
+    return any([await _load(server) for server in await client.servers()])
+
+
+async def _load(server: Client) -> bool:
     ours = source()
     try:
-        present = await client.line.ask("FUNCTION", "LIST", "LIBRARYNAME", LIBRARY, "WITHCODE")
+        present = await server.line.ask("FUNCTION", "LIST", "LIBRARYNAME", LIBRARY, "WITHCODE")
         if present and _minor_of(_code(present[0])) >= _minor_of(ours):
             return False
-        await client.line.ask("FUNCTION", "LOAD", "REPLACE", ours)
+        await server.line.ask("FUNCTION", "LOAD", "REPLACE", ours)
     except ResponseError as error:
         if "unknown command" in str(error).lower():
             raise FunctionsUnsupported(

@@ -1,19 +1,19 @@
 """Reads streams as one consumer of a group: what is new, what is its own, what the silent left."""
 
-import itertools
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from shared.bus.calls import WAITS_MS, Caller, on_all_disks
+from shared.bus.calls import WAITED_S_MAX, Caller, on_all_disks, waits
 from shared.contracts.limits import BATCH_MAX
-from shared.runtime.connections import Line, Lines
 from shared.runtime.redis import Client
 from shared.runtime.resp import Command
 
 ANSWER_MS_MAX: Final = 5_000
 """How much longer than it was asked to block a read may take; then its connection is dead."""
+LOOK_S: Final = 0.1
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -32,8 +32,6 @@ class GroupReader:
 
     def __init__(self, client: Client, *, group: str, consumer: str) -> None:
         self._client = client
-        self._line: Line = client.line
-        self._lines: Lines = client.lines
         self._caller = Caller(client, replicas=0)
         self._group = group
         self._consumer = consumer
@@ -43,30 +41,35 @@ class GroupReader:
     ) -> list[Entry]:
         """Return new entries; waits up to `block_ms` for the first, or not at all where None.
 
+        The streams must be of those that may be named `together`.
+
         Raises:
             RedisError: no answer came; what was delivered with it stays pending.
         """
-        head = "XREADGROUP", "GROUP", self._group, self._consumer, "COUNT", count_max
-        tail = "STREAMS", *streams, *[">"] * len(streams)
+        head: Command = "XREADGROUP", "GROUP", self._group, self._consumer, "COUNT", count_max
+        tail: Command = "STREAMS", *streams, *[">"] * len(streams)
         if block_ms is None:
-            found = await self._line.ask(*head, *tail)
+            found = await self._client.ask(streams[0], *head, *tail)
         else:
-            answer_s = (block_ms + ANSWER_MS_MAX) / 1_000
-            found = await self._lines.ask(*head, "BLOCK", block_ms, *tail, answer_s=answer_s)
-        return [entry for stream, rows in found or () for entry in read_rows(stream.decode(), rows)]
+            command = (*head, "BLOCK", block_ms, *tail)
+            found = await _patiently(self._client, streams[0], command, block_ms=block_ms)
+        return _entries(found)
+
+    def together(self, streams: Sequence[str]) -> list[list[str]]:
+        """Return the streams in groups, each of which one read may name."""
+        groups: list[list[str]] = self._client.together(streams)
+        return groups
 
     async def ack(self, entries: Sequence[Entry]) -> None:
         """Acknowledge; what these entries asked for must be durable by now."""
-        by_stream = itertools.groupby(
-            sorted(entries, key=lambda entry: entry.stream), key=lambda entry: entry.stream
-        )
-        acks: list[Command] = [
-            ("XACK", stream, self._group, *(entry.id for entry in group))
-            for stream, group in by_stream
-        ]
-        for reply in await self._line.ask_each(acks):
-            if isinstance(reply, Exception):
-                raise reply
+        by_stream = _ids_by_stream(entries)
+        for streams in self.together(list(by_stream)):
+            acks: list[Command] = [
+                ("XACK", stream, self._group, *by_stream[stream]) for stream in streams
+            ]
+            for reply in await self._client.ask_each(streams[0], acks):
+                if isinstance(reply, Exception):
+                    raise reply
 
     async def pending(self, stream: str) -> list[Entry]:
         """Return all that was delivered to this consumer and is not acknowledged.
@@ -76,8 +79,10 @@ class GroupReader:
         found: list[Entry] = []
         after = b"0-0"
         while True:
-            reply = await self._client.xreadgroup(
-                self._group, self._consumer, {stream: after}, count=BATCH_MAX
+            reply = await self._client.ask(
+                stream,
+                *("XREADGROUP", "GROUP", self._group, self._consumer, "COUNT", BATCH_MAX),
+                *("STREAMS", stream, after),
             )
             rows = reply[0][1] if reply else []
             if not rows:
@@ -94,21 +99,21 @@ class GroupReader:
         Raises:
             NotDurable: fewer replicas than that have it on disk by now; ask again.
         """
-        by_stream: dict[str, list[str]] = {}
-        for entry in entries:
-            by_stream.setdefault(entry.stream, []).append(entry.id)
-        async with self._client.pipeline(transaction=False) as pipe:
-            for stream, ids in by_stream.items():
-                pipe.xclaim(stream, self._group, self._consumer, 0, ids, justid=True)
-            for wait_ms in WAITS_MS:
-                pipe.execute_command("WAITAOF", 1, replicas, wait_ms)
-            replies = await pipe.execute()
-        on_all_disks(replies[-1], replicas)
-        there = {
-            (stream, found.decode())
-            for stream, rows in zip(by_stream, replies, strict=False)
-            for found in rows
-        }
+        by_stream = _ids_by_stream(entries)
+        there: set[tuple[str, str]] = set()
+        for streams in self.together(list(by_stream)):
+            claims: list[Command] = [
+                ("XCLAIM", stream, self._group, self._consumer, 0, *by_stream[stream], "JUSTID")
+                for stream in streams
+            ]
+            commands = [*claims, *waits(replicas)]
+            replies = await self._client.ask_patiently(streams[0], commands, answer_s=WAITED_S_MAX)
+            for reply in replies[: len(claims)]:
+                if isinstance(reply, Exception):
+                    raise reply
+            on_all_disks(replies[-1], replicas)
+            for stream, rows in zip(streams, replies, strict=False):
+                there.update((stream, found.decode()) for found in rows)
         return [entry for entry in entries if (entry.stream, entry.id) in there]
 
     async def claim(self, stream: str, alive_key: str, *, count_max: int) -> list[Entry]:
@@ -142,15 +147,52 @@ async def read_after(
 ) -> list[Entry]:
     """Return what streams have after these ids, up to so many of each; wait for the first.
 
+    Streams that no command may name together are looked at again and again meanwhile.
+
     Raises:
         RedisError: no answer, or none that helps.
     """
-    found = await client.lines.ask(
-        *("XREAD", "COUNT", count_max, "BLOCK", block_ms),
-        *("STREAMS", *positions, *positions.values()),
-        answer_s=(block_ms + ANSWER_MS_MAX) / 1_000,
-    )
+    groups = client.together(list(positions))
+    if len(groups) == 1:
+        command = ("XREAD", "COUNT", count_max, "BLOCK", block_ms, *_behind(positions))
+        found = await _patiently(client, groups[0][0], command, block_ms=block_ms)
+        return _entries(found)
+    until = asyncio.get_running_loop().time() + block_ms / 1_000
+    while True:
+        places = [{stream: positions[stream] for stream in group} for group in groups]
+        replies = await asyncio.gather(
+            *(
+                client.ask(next(iter(place)), "XREAD", "COUNT", count_max, *_behind(place))
+                for place in places
+            )
+        )
+        entries = [entry for found in replies for entry in _entries(found)]
+        if entries or asyncio.get_running_loop().time() > until:
+            return entries
+        await asyncio.sleep(LOOK_S)
+
+
+async def _patiently(client: Client, key: str, command: Command, *, block_ms: int) -> Any:  # noqa: ANN401 - as Redis has it
+    answer_s = (block_ms + ANSWER_MS_MAX) / 1_000
+    (reply,) = await client.ask_patiently(key, [command], answer_s=answer_s)
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
+
+
+def _behind(positions: Mapping[str, str]) -> Command:
+    return ("STREAMS", *positions, *positions.values())
+
+
+def _entries(found: Any) -> list[Entry]:  # noqa: ANN401 - as Redis has it
     return [entry for stream, rows in found or () for entry in read_rows(stream.decode(), rows)]
+
+
+def _ids_by_stream(entries: Sequence[Entry]) -> dict[str, list[str]]:
+    by_stream: dict[str, list[str]] = {}
+    for entry in entries:
+        by_stream.setdefault(entry.stream, []).append(entry.id)
+    return by_stream
 
 
 def read_rows(stream: str, rows: Iterable[Any]) -> list[Entry]:

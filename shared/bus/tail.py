@@ -25,10 +25,7 @@ async def ends_of(client: Client, streams: Sequence[str]) -> Positions:
     Raises:
         RedisError, OSError: the server does not answer.
     """
-    async with client.pipeline(transaction=False) as pipe:
-        for stream in streams:
-            pipe.xrevrange(stream, count=1)
-        found = await pipe.execute()
+    found = await asyncio.gather(*(client.xrevrange(stream, count=1) for stream in streams))
     return {
         stream: rows[0][0].decode() if rows else "0-0"
         for stream, rows in zip(streams, found, strict=True)

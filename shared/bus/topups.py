@@ -54,9 +54,12 @@ class Topups:
         """
         await functions.load(self._client)
         for partition in range(self._partitions):
-            await self._caller.call(
-                "prepare", self.keys[partition].common(provider), [self._partitions]
-            )
+            await self.make_streams(partition, provider)
+
+    async def make_streams(self, partition: int, provider: str) -> None:
+        """Make the provider's streams, with all their groups, in one partition."""
+        keys = self.keys[partition].common(provider)
+        await self._caller.call("prepare", keys, [self._partitions])
 
     async def accept(
         self,
@@ -141,9 +144,9 @@ class Topups:
         replies = await self._caller.call("hand_on", keys, args, durable=True)
         return [failed_item(reply) or (text(reply[0]), text(reply[1])) for reply in replies]
 
-    async def now_ms(self) -> int:
-        """Return the server's clock, by which all deadlines run."""
-        seconds, micros = await self._client.time()
+    async def now_ms(self, partition: int = 0) -> int:
+        """Return the clock of the partition's server, by which all its deadlines run."""
+        seconds, micros = await self._client.ask(self.keys[partition].meta, "TIME")
         return int(seconds) * 1_000 + int(micros) // 1_000
 
     async def wake_due(self, partition: int, *, now_ms: int, count_max: int) -> dict[str, int]:

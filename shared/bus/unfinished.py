@@ -52,7 +52,7 @@ async def read_unfinished(
     for partition, names in enumerate(topups.keys):
         counters = await topups.counters(partition)
         _count(seen, counters)
-        now_ms = await topups.now_ms()
+        now_ms = await topups.now_ms(partition)
         await _look_at_streams(seen, client, names, now_ms)
         await _look_at_parked(seen, client, names, now_ms)
     return seen
@@ -70,15 +70,17 @@ async def _look_at_streams(
     seen: Unfinished, client: Client, names: PartitionKeys, now_ms: int
 ) -> None:
     streams = [*map(names.requests, seen.lanes), names.outcomes, names.acts]
-    there = await _ask(client, [("EXISTS", stream) for stream in streams])
+    there = await _ask(client, names, [("EXISTS", stream) for stream in streams])
     streams = [stream for stream, exists in zip(streams, there, strict=True) if exists]
-    told = await _ask(client, [("XINFO", "GROUPS", stream) for stream in streams])
+    told = await _ask(client, names, [("XINFO", "GROUPS", stream) for stream in streams])
     for stream, rows in zip(streams, told, strict=True):
         for row in rows:
             group = {text(name): value for name, value in zip(row[::2], row[1::2], strict=True)}
             reader = text(group["name"])
             if reader in (DISPATCHER_GROUP, LEDGER_GROUP):
-                since = await _undone(client, stream, reader, text(group["last-delivered-id"]))
+                since = await _undone(
+                    client, names, stream, reader, text(group["last-delivered-id"])
+                )
                 age_ms = max((now_ms - ms for ms in since), default=0)
                 short = stream.removeprefix(names.prefix)
                 _add(seen.groups.setdefault((short, reader), Behind()), group, age_ms)
@@ -93,16 +95,19 @@ def _add(behind: Behind, group: dict[str, Any], age_ms: int) -> None:
     behind.oldest_age_ms = max(behind.oldest_age_ms, age_ms)
 
 
-async def _undone(client: Client, stream: str, group: str, read_up_to: str) -> list[int]:
+async def _undone(
+    client: Client, names: PartitionKeys, stream: str, group: str, read_up_to: str
+) -> list[int]:
     """Return since when the first entries are there that the group has not done."""
     pending, unread = await _ask(
         client,
+        names,
         [
             ("XPENDING", stream, group, "-", "+", LOOKED_AT),
             ("XRANGE", stream, f"({read_up_to}", "+", "COUNT", UNREAD_LOOKED_AT),
         ],
     )
-    found = await _ask(client, [("XRANGE", stream, row[0], row[0]) for row in pending])
+    found = await _ask(client, names, [("XRANGE", stream, row[0], row[0]) for row in pending])
     return list(_since([*unread, *(row for rows in found for row in rows)], group))
 
 
@@ -117,9 +122,9 @@ def _since(rows: Sequence[Any], group: str) -> Iterator[int]:
 async def _look_at_parked(
     seen: Unfinished, client: Client, names: PartitionKeys, now_ms: int
 ) -> None:
-    (due,) = await _ask(client, [("ZRANGE", names.waiting, 0, LOOKED_AT - 1)])
+    (due,) = await _ask(client, names, [("ZRANGE", names.waiting, 0, LOOKED_AT - 1)])
     records = [("HMGET", names.record(text(one)), "lane", "at") for one in due]
-    for lane, accepted in await _ask(client, records):
+    for lane, accepted in await _ask(client, names, records):
         if lane is not None and accepted is not None:
             _older(seen, text(lane), now_ms - int(accepted))
 
@@ -129,8 +134,8 @@ def _older(seen: Unfinished, provider: str, age_ms: int) -> None:
         seen.oldest_age_ms[provider] = max(seen.oldest_age_ms[provider], age_ms)
 
 
-async def _ask(client: Client, commands: Sequence[Command]) -> list[Any]:
-    replies: list[Any] = await client.line.ask_each(commands)
+async def _ask(client: Client, names: PartitionKeys, commands: Sequence[Command]) -> list[Any]:
+    replies: list[Any] = await client.ask_each(names.meta, commands)
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply

@@ -1,6 +1,6 @@
 """Where one topup is in Redis: its record, what carries it on, and copies put before people."""
 
-from itertools import chain
+import asyncio
 from typing import Final
 
 import msgspec
@@ -65,12 +65,10 @@ async def find(client: Client, topups: Topups, topup_id: str) -> Whereabouts | N
     Raises:
         UnreadableRecord: its record is not one that this version can read.
     """
-    async with client.pipeline(transaction=False) as pipe:
-        for names in topups.keys:
-            pipe.hgetall(names.record(topup_id))
-        rows = await pipe.execute()
+    keys = [names.record(topup_id) for names in topups.keys]
+    rows = await asyncio.gather(*(client.ask(key, "HGETALL", key) for key in keys))
     for partition, row in enumerate(rows):
-        record = read_record(topup_id, list(chain.from_iterable(row.items())))
+        record = read_record(topup_id, row)
         if record is not None:
             return await _carried(client, topups, partition, record)
     return None
@@ -98,5 +96,5 @@ async def _carried(client: Client, topups: Topups, partition: int, record: Recor
         entry_exists=entry_exists,
         delivery=delivery,
         due_ms=None if due is None else int(due),
-        now_ms=await topups.now_ms(),
+        now_ms=await topups.now_ms(partition),
     )

@@ -41,6 +41,7 @@ class PartitionKeys:
         self.dead_done = self.prefix + "dead:done"
         self.acts = self.prefix + "acts"
         self.instances = self.prefix + "instances"
+        self.trials = self.prefix + "trials"
 
     def requests(self, provider: str) -> str:
         """Name the lane of one provider."""

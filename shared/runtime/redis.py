@@ -2,8 +2,9 @@
 
 import asyncio
 import os
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, Self, TypeAlias, cast
 
 import msgspec
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -11,12 +12,16 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
+from shared.runtime.cluster import Cluster
 from shared.runtime.connections import COMMAND_TIMEOUT_S, CONNECT_TIMEOUT_S, Line, Lines, Server
+from shared.runtime.resp import Command
 
 CONNECTIONS_MAX = 16
 LINES_MAX = 80
 TRIAL_MS = (5, 50)
 TRIALS_KEY = "topup:{0}:trials"
+CLUSTER = "+cluster"
+"""What the scheme of a cluster's URL ends with; between commas it names some of its nodes."""
 _REFUSALS = {
     "OOM": "its memory is full: raise its maxmemory",
     "READONLY": "it is a replica: name the primary, or promote it",
@@ -43,10 +48,41 @@ class _Client(Redis):
     """redis-py's client for what is rare, with two lean ways beside it.
 
     `line` is for commands that come with every topup, `lines` for those that wait at the server.
+    Whoever asks names a key: of one server it has every one, a `Cluster` finds who has it.
     """
 
     line: Line
     lines: Lines
+
+    def ask(self, _key: str, *command: str | bytes | float) -> Awaitable[Any]:
+        """Return the reply to one command about this key; raises as `Line.ask`."""
+        return self.line.ask(*command)
+
+    def ask_each(self, _key: str, commands: Sequence[Command]) -> Awaitable[list[Any]]:
+        """Return the replies to commands sent together to who has this key, errors among them."""
+        return self.line.ask_each(commands)
+
+    def ask_patiently(
+        self, _key: str, commands: Sequence[Command], *, answer_s: float
+    ) -> Awaitable[list[Any]]:
+        """Do the same with commands that may wait at the server, on a connection of its own."""
+        return self.lines.ask_each(commands, answer_s=answer_s)
+
+    async def at(self, _key: str) -> Self:
+        """Return the client of the server that has this key."""
+        return self
+
+    async def by_server(self, keys: Sequence[str]) -> list[list[str]]:
+        """Return the keys in groups, each of one server as of now."""
+        return [list(keys)]
+
+    def together(self, keys: Sequence[str]) -> list[list[str]]:
+        """Return the keys in groups, each of which one command may name for ever."""
+        return [list(keys)]
+
+    async def servers(self) -> list[Self]:
+        """Return the clients of all servers that have keys."""
+        return [self]
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:  # noqa: FBT001 - redis-py's
         """Close all connections."""
@@ -56,7 +92,23 @@ class _Client(Redis):
 
 
 def connect(url: str) -> Client:
-    """Return a client; opens nothing yet."""
+    """Return a client of a server, or of the cluster that a URL on `+cluster://` names.
+
+    Opens nothing yet.
+    """
+    scheme, _, rest = url.partition("://")
+    if not scheme.endswith(CLUSTER):
+        return _connect(url)
+    access, at, place = rest.rpartition("@")
+    nodes, _, options = place.partition("?")
+    front = f"{scheme.removesuffix(CLUSTER)}://{access}{at}"
+    return Cluster(
+        [node if ":" in node else f"{node}:6379" for node in nodes.rstrip("/").split(",")],
+        lambda node: _connect(f"{front}{node}?{options}"),
+    )
+
+
+def _connect(url: str) -> _Client:
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=CONNECTIONS_MAX,
@@ -76,13 +128,13 @@ def connect(url: str) -> Client:
     return client
 
 
-async def refuses_writes(client: Client) -> str | None:
-    """Say why the server takes no write, and what to do; None where it takes them.
+async def refuses_writes(client: Client, *, key: str = TRIALS_KEY) -> str | None:
+    """Say why the key's server takes no write, and what to do; None where it takes them.
 
     Asks with a write that changes nothing: it is looked at as any other, and is on no disk.
     """
     try:
-        await client.setrange(TRIALS_KEY, 0, "")
+        await client.setrange(key, 0, "")
     except (OutOfMemoryError, ReadOnlyError) as problem:
         code = "OOM" if isinstance(problem, OutOfMemoryError) else "READONLY"
     except ResponseError as problem:
@@ -92,21 +144,18 @@ async def refuses_writes(client: Client) -> str | None:
     return _REFUSALS.get(code)
 
 
-async def durability(client: Client, *, replicas: int = 0) -> str:
+async def durability(client: Client, *, replicas: int = 0, key: str = TRIALS_KEY) -> str:
     """Say what an answered write is worth, by the server's settings or, with replicas, by a trial.
 
     `fsync`, `replicated`, `at risk`, or `unknown` where the settings are secret.
     """
     if replicas:
-        async with client.pipeline(transaction=False) as pipe:
-            pipe.incr(TRIALS_KEY)
-            for wait_ms in TRIAL_MS:
-                pipe.execute_command("WAITAOF", 1, replicas, wait_ms)
-            *_, kept = await pipe.execute(raise_on_error=False)
+        trial = ("INCR", key), *(("WAITAOF", 1, replicas, wait_ms) for wait_ms in TRIAL_MS)
+        *_, kept = await client.ask_patiently(key, trial, answer_s=COMMAND_TIMEOUT_S)
         safe = not isinstance(kept, Exception) and kept[0] >= 1 and kept[1] >= replicas
         return "replicated" if safe else "at risk"
     try:
-        found = await client.config_get("append*")
+        found = await (await client.at(key)).config_get("append*")
     except ResponseError:
         return "unknown"
     safe = found.get("appendonly") == "yes" and found.get("appendfsync") == "always"

@@ -12,9 +12,20 @@ Replicas = Annotated[int, msgspec.Meta(ge=0, le=16, examples=[1])]
 RedisUrl = Annotated[
     str,
     msgspec.Meta(
+        pattern="^(rediss?://.*|rediss?[+]cluster://[^/?]+/?([?].*)?)$",
+        description=(
+            "a redis:// or rediss:// URL of a server, or a redis+cluster:// or rediss+cluster:// "
+            "URL of nodes of a cluster"
+        ),
+        examples=["redis://127.0.0.1:6379/0", "redis+cluster://10.0.0.1:6379,10.0.0.2:6379"],
+    ),
+]
+ServerUrl = Annotated[
+    str,
+    msgspec.Meta(
         pattern="^rediss?://",
-        description="a redis:// or rediss:// URL",
-        examples=["redis://127.0.0.1:6379/0"],
+        description="a redis:// or rediss:// URL of a server",
+        examples=["redis://127.0.0.1:6380/0"],
     ),
 ]
 HttpUrl = Annotated[

@@ -1,45 +1,83 @@
 """The health checks that several services share: Redis, the queue, and the ledger's database."""
 
+import asyncio
+from collections.abc import Awaitable
+from functools import partial
 from typing import Any
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 
 from shared.bus.beats import instances
 from shared.bus.topups import Topups
+from shared.contracts.limits import CHECK_TIMEOUT_MS
 from shared.contracts.states import Reason
 from shared.runtime.clock import Clock
-from shared.runtime.redis import Client, durability, refuses_writes
-from shared.web.health import Check, Condition
+from shared.runtime.redis import TRIALS_KEY, Client, durability, refuses_writes
+from shared.web.health import RANK, Check, Condition
 
 
-def redis_check(client: Client, *, replicas: int = 0) -> Check:
-    """Ask whether Redis answers, takes writes, and has on disk by then what it answers."""
+def redis_check(client: Client, topups: Topups) -> Check:
+    """Ask whether Redis answers, takes writes, and has on disk by then what it answers.
+
+    Of a cluster every primary is asked; what the worst of them says is told, but while any of them
+    answers so does Redis.
+    """
+    trials = [names.trials for names in topups.keys]
 
     async def check() -> Condition:
-        refused = await writes_check(client)()
-        if refused.status != "healthy":
-            return refused
-        held = await durability(client, replicas=replicas)
-        return Condition(
-            connected=True,
-            status="healthy" if held in ("fsync", "replicated") else "degraded",
-            details={"durability": held},
+        groups = await client.by_server(trials)
+        if len(groups) == 1:
+            return await _condition(client, trials[0], topups.replicas)
+        asked = await asyncio.gather(
+            *(_soon(_condition(client, keys[0], topups.replicas)) for keys in groups)
         )
+        answered = [condition for condition in asked if condition is not None]
+        if not answered:
+            raise RedisConnectionError("no server of the cluster answers")
+        if len(answered) < len(asked):
+            silent = f"{len(asked) - len(answered)} of {len(asked)} servers give no answer"
+            return Condition(connected=True, status="degraded", details={"problem": silent})
+        return max(answered, key=lambda condition: RANK[condition.status])
 
     return check
 
 
 def writes_check(client: Client) -> Check:
     """Ask whether Redis answers and takes writes; one that does not can still be read."""
+    return partial(_writable, client, TRIALS_KEY)
 
-    async def check() -> Condition:
-        await client.ping()
-        problem = await refuses_writes(client)
-        if problem is None:
-            return Condition(connected=True, status="healthy")
-        return Condition(
-            connected=True, status="degraded", details={"problem": f"takes no writes: {problem}"}
-        )
 
-    return check
+async def _condition(client: Client, key: str, replicas: int) -> Condition:
+    """Ask the server that has this key."""
+    refused = await _writable(client, key)
+    if refused.status != "healthy":
+        return refused
+    held = await durability(client, replicas=replicas, key=key)
+    return Condition(
+        connected=True,
+        status="healthy" if held in ("fsync", "replicated") else "degraded",
+        details={"durability": held},
+    )
+
+
+async def _writable(client: Client, key: str) -> Condition:
+    await (await client.at(key)).ping()
+    problem = await refuses_writes(client, key=key)
+    if problem is None:
+        return Condition(connected=True, status="healthy")
+    return Condition(
+        connected=True, status="degraded", details={"problem": f"takes no writes: {problem}"}
+    )
+
+
+async def _soon(asking: Awaitable[Condition]) -> Condition | None:
+    """Return the answer, if it comes while somebody still waits for the whole."""
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_MS / 1_000 * 0.8):
+            return await asking
+    except (RedisError, OSError, TimeoutError):
+        return None
 
 
 def database_check(client: Client, clock: Clock) -> Check:

@@ -14,7 +14,7 @@ from redis import Redis
 
 from ops.checks.streams import check_streams
 from ops.embedded import Running
-from shared.bus import calls, reader
+from shared.bus import calls
 from shared.bus.messages import Outcome
 from shared.bus.reader import GroupReader
 from shared.bus.topups import Topups
@@ -55,8 +55,7 @@ async def bench(
     servers: tuple[Running, Running], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Bench]:
     """A lane on the primary, whose steps wait for the replica, but not for long."""
-    for module in (calls, reader):
-        monkeypatch.setattr(module, "WAITS_MS", (5, 300))
+    monkeypatch.setattr(calls, "WAITS_MS", (5, 300))
     client = connect(servers[0].url)
     names = await client.keys("topup:*")
     if names:  # FLUSHALL would make the replica's log anew, and it acknowledges nothing meanwhile
@@ -186,7 +185,7 @@ async def test_health_and_doctor_say_at_risk_without_the_replica(
     bench: Bench, servers: tuple[Running, Running]
 ) -> None:
     """By a trial; a server's settings do not tell what its replicas have on disk."""
-    check = redis_check(bench.client, replicas=1)
+    check = redis_check(bench.client, bench.topups)
 
     async def doctor(**told: str) -> str | None:
         environ = {"REDIS_URL": servers[0].url, **told}

@@ -10,6 +10,7 @@ from redis.exceptions import ResponseError
 
 from ops.checks.streams import check_streams
 from ops.embedded import Running
+from shared.bus.topups import Topups
 from shared.runtime.redis import TRIALS_KEY, Client, connect, refuses_writes
 from shared.web.checks import redis_check, writes_check
 
@@ -50,7 +51,9 @@ async def test_a_trial_leaves_nothing_behind(client: Client) -> None:
     assert await refuses_writes(client) is None
     assert await client.exists(TRIALS_KEY) == 0
     assert (await client.info("persistence"))["aof_current_size"] == before
-    assert (await redis_check(client)()).status == "healthy"
+    assert (
+        await redis_check(client, Topups(client, partitions=1, window_ms=1))()
+    ).status == "healthy"
 
 
 @pytest.mark.parametrize("problem", REFUSALS)
@@ -61,7 +64,10 @@ async def test_what_refuses_writes_is_named(server: Running, client: Client, pro
     for name, value in settings.items():
         await client.config_set(name, value)
     try:
-        for check in (redis_check(client), writes_check(client)):
+        for check in (
+            redis_check(client, Topups(client, partitions=1, window_ms=1)),
+            writes_check(client),
+        ):
             found = await check()
             assert (found.connected, found.status) == (True, "degraded")
             assert problem in found.details["problem"]
@@ -69,14 +75,21 @@ async def test_what_refuses_writes_is_named(server: Running, client: Client, pro
     finally:
         for name, value in before.items():
             await client.config_set(name, value)
-    assert (await redis_check(client)()).status == "healthy"
+    assert (
+        await redis_check(client, Topups(client, partitions=1, window_ms=1))()
+    ).status == "healthy"
 
 
 async def test_a_replica_is_not_written_to(server: Running, client: Client) -> None:
     """As after a failover that the address did not follow."""
     await client.replicaof("127.0.0.1", "1")
     try:
-        assert "it is a replica" in (await redis_check(client)()).details["problem"]
+        assert (
+            "it is a replica"
+            in (await redis_check(client, Topups(client, partitions=1, window_ms=1))()).details[
+                "problem"
+            ]
+        )
         assert "it is a replica" in await doctor(server)
     finally:
         await client.replicaof("NO", "ONE")

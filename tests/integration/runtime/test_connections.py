@@ -275,7 +275,7 @@ async def test_what_a_server_says_is_understood_as_it_always_was(
     library += "return server.error_reply(args[1]) end)"
     await redis.execute_command("FUNCTION", "LOAD", "REPLACE", library)
     with pytest.raises(kind) as told:
-        await Caller(redis, replicas=0).call("verified", [], [said])
+        await Caller(redis, replicas=0).call("verified", ["topup:{0}:meta"], [said])
     assert type(told.value) is kind
 
 

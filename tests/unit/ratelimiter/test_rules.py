@@ -54,3 +54,6 @@ def test_the_volatile_redis_is_preferred() -> None:
     assert load(RatelimiterSettings, ports | durable | volatile).windows_url == "redis://b"
     with pytest.raises(InvalidSettings, match="LIMITER_REDIS_URL is missing"):
         load(RatelimiterSettings, ports)
+    cluster = {"REDIS_URL": "redis+cluster://a:1,b:2"}
+    with pytest.raises(InvalidSettings, match=r"REDIS_URL is a cluster: .* server of their own"):
+        load(RatelimiterSettings, ports | cluster)

@@ -67,6 +67,15 @@ def refused(environ: dict[str, str]) -> list[str]:
             "LOG_LEVEL is not DEBUG, INFO, WARNING or ERROR; for example LOG_LEVEL=INFO",
         ),
         (
+            "REDIS_URL",
+            "redis+cluster://:secret@10.0.0.1:6379/0",
+            (
+                "REDIS_URL is not a redis:// or rediss:// URL of a server, or a redis+cluster:// "
+                "or rediss+cluster:// URL of nodes of a cluster; "
+                "for example REDIS_URL=redis://127.0.0.1:6379/0"
+            ),
+        ),
+        (
             "LEDGER_URL",
             "here",
             (
@@ -127,6 +136,7 @@ def test_a_time_zone_that_is_none_is_refused() -> None:
         "redis://127.0.0.1:6379/0",
         "rediss://user:pa%40ss@redis.example",
         "redis://[::1]:6379",
+        "redis+cluster://:pa%40ss@10.0.0.1:6379,10.0.0.2:6379",
         "postgresql://u:p@one:5432,two:5432/topup?target_session_attrs=primary",
         "postgresql:///topup?host=/run/postgresql",
         "https://provider.example/api/?x=a@b",
