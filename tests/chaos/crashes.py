@@ -128,7 +128,7 @@ async def suffer_all(crashes: Sequence[Case]) -> list[Outcome]:
                 await house.scale(service, 1)
             merchant = Merchant(
                 f"http://127.0.0.1:{house.public_port}",
-                house.keys["TOPUP_API_KEY"],
+                house.api_keys,
                 folder / "merchant.log",
             )
             street = Street(house, merchant)

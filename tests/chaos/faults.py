@@ -16,9 +16,12 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from ops.errors import CommandFailed
-from tests.chaos.house import END_S_MAX, House, until
+from ops.valkey_cluster import ValkeyCluster
+from shared.contracts.streams import PartitionKeys
+from shared.runtime.cluster import slot_of
+from tests.chaos.house import END_S_MAX, PARTITIONS, House, until
 from tests.chaos.links import Weather
-from tests.chaos.schedule import KINDS, NETWORK, SERVERS, Fault
+from tests.chaos.schedule import KINDS, NETWORK, ON_A_CLUSTER, SERVERS, Fault
 from tests.chaos.sources import Client
 
 BACK_S_MAX: Final = 60.0
@@ -27,6 +30,7 @@ CLOCKS_MS: Final = (-3_600_000, -5_000, -700, 700, 5_000, 3_600_000)
 CONNECTIONS_MAX: Final = 400
 LITTLE: Final = "1mb"
 BUSY_SCRIPT: Final = "while true do end"
+SLOTS_MOVED: Final = 300
 ANY_LOCK: Final = ("topups", "outcomes", "totals")
 
 Make = Callable[[House, Fault], Awaitable[None]]
@@ -205,6 +209,69 @@ async def in_recovery(house: House, fault: Fault) -> None:
     _signal(children[fault.pick % len(children)], signal.SIGKILL)
 
 
+# -- nodes of a cluster ------------------------------------------------------------------------
+
+
+async def failover(house: House, fault: Fault) -> None:
+    """Kill a primary and keep it away until another is in its place; then it is a replica."""
+
+    def lose() -> None:
+        cluster = _cluster(house)
+        primaries = cluster.primaries()
+        lost = primaries[fault.pick % len(primaries)]
+        lost.kill()
+        cluster.wait_until_promoted(lost)
+        lost.revive()
+        cluster.wait_until_whole()
+
+    await house.in_thread(lose)
+
+
+async def kill_node(house: House, fault: Fault) -> None:
+    """Kill a node, primary or replica, and start it again at once."""
+
+    def kill_one() -> None:
+        cluster = _cluster(house)
+        node = cluster.nodes[fault.pick % len(cluster.nodes)]
+        node.kill()
+        node.revive()
+        cluster.wait_until_whole()
+
+    await house.in_thread(kill_one)
+
+
+async def stop_node(house: House, fault: Fault) -> None:
+    """SIGSTOP and SIGCONT a node: a primary that is replaced meanwhile believes it is one still."""
+    cluster = _cluster(house)
+    pid = cluster.nodes[fault.pick % len(cluster.nodes)].pid
+    _signal(pid, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(fault.for_s)
+    finally:
+        _signal(pid, signal.SIGCONT)
+    await house.in_thread(cluster.wait_until_whole)
+
+
+async def move_slots(house: House, fault: Fault) -> None:
+    """Move a range of slots, one of a partition among them, to another primary."""
+
+    def move() -> None:
+        cluster = _cluster(house)
+        slot = slot_of(PartitionKeys(fault.pick % PARTITIONS).meta)
+        first, last = cluster.range_of(slot)
+        others = [node for node in cluster.primaries() if node is not cluster.primary_of(slot)]
+        to = others[fault.pick // PARTITIONS % len(others)]
+        cluster.move(max(first, slot - SLOTS_MOVED), min(last, slot + SLOTS_MOVED), to=to)
+        cluster.wait_until_whole()
+
+    await house.in_thread(move)
+
+
+def _cluster(house: House) -> ValkeyCluster:
+    assert house.cluster is not None, "its settings say so"
+    return house.cluster
+
+
 # -- the provider ------------------------------------------------------------------------------
 
 
@@ -358,5 +425,9 @@ MAKERS: Final[Mapping[str, Make]] = {
     "in_recovery": in_recovery,
     "wallet_empty": wallet_empty,
     "logged_out": logged_out,
+    "failover": failover,
+    "kill_node": kill_node,
+    "stop_node": stop_node,
+    "move_slots": move_slots,
 }
-assert set(MAKERS) == set(KINDS), "every kind that is drawn can be made"
+assert set(MAKERS) == {*KINDS, *ON_A_CLUSTER}, "every kind that is drawn can be made"

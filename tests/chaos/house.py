@@ -22,6 +22,8 @@ from ops.ports import free_port
 from ops.supervisor.control import List, Request, Scale, ask
 from ops.supervisor.folder import Folder, read_assignments
 from ops.supervisor.replica import Row
+from ops.valkey_cluster import ValkeyCluster
+from tests.chaos.customers import open_accounts
 from tests.chaos.links import Address, Link
 from tests.chaos.schedule import LINKS
 from tests.chaos.settings import DEADLINE_S, LATENCY_MS
@@ -45,13 +47,17 @@ SETTINGS: Final = {
     "STALL": "3s",
 }
 """Short where something is waited for, so that minutes hold as much as hours would."""
+PARTITIONS: Final = 12
+ON_A_CLUSTER: Final = {"STREAM_PARTITIONS": str(PARTITIONS), "REDIS_REPLICAS": "1"}
+CUSTOMERS: Final = 60
+"""Besides the demo's own; enough that every partition has one at least."""
 
 
 class House:
     """Everything that a run attacks; `kinds` is what the provider can do: dedupes, inquiry.
 
     `two_lanes`: Reloadly's stand-in too. `direct`: no links; nobody stands between the parts, and
-    nothing can be cut.
+    nothing can be cut. `cluster`: the streams are on one, and many customers sell.
     """
 
     def __init__(
@@ -63,17 +69,21 @@ class House:
         deadline_s: float = float(DEADLINE_S),
         direct: bool = False,
         two_lanes: bool = False,
+        cluster: bool = False,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.servers: dict[str, Running] = {}
+        self.cluster: ValkeyCluster | None = None
+        self.api_keys: list[str] = []
         self.links: dict[str, Link] = {}
         self.public_port = free_port()
         self._modes = {f"SANDBOX_{kind.upper()}": "on" for kind in kinds}
         self._latency = latency
         self._deadline = f"{round(deadline_s * 1_000)}ms"
         self._direct = direct
-        self._settings = {**SETTINGS, **(settings or {})}
+        self._on_a_cluster = cluster
+        self._settings = {**SETTINGS, **(ON_A_CLUSTER if cluster else {}), **(settings or {})}
         self._two_lanes = two_lanes
         self._providers = {
             name: {"PORT": str(free_port()), "SANDBOX_BOOK": str(folder / f"{name}.book")}
@@ -99,8 +109,13 @@ class House:
         self.folder.mkdir(parents=True)
         self.orders.mkdir()
         self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-        self.servers = {
-            "valkey": await self.in_thread(partial(Running.valkey, self.folder / "valkey")),
+        if self._on_a_cluster:
+            self.cluster = await self.in_thread(partial(ValkeyCluster, self.folder / "valkey"))
+        else:
+            self.servers["valkey"] = await self.in_thread(
+                partial(Running.valkey, self.folder / "valkey")
+            )
+        self.servers |= {
             "valkey-limits": await self.in_thread(
                 partial(Running.valkey, self.folder / "limits", volatile=True)
             ),
@@ -112,6 +127,11 @@ class House:
             self.links[name] = Link(name, partial(self._upstream, name))
             await self.links[name].open()
         await self.start_supervisor()
+        self.api_keys = [self.keys["TOPUP_API_KEY"]]
+        if self.cluster is not None:
+            self.api_keys += await open_accounts(
+                self.servers["postgres"].url, self.streams_url, CUSTOMERS
+            )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -122,10 +142,15 @@ class House:
             await self.in_thread(partial(self._stop, name))
         for link in self.links.values():
             await link.close()
-        for server in self.servers.values():
+        for server in self._all_servers():
             await self.in_thread(server.kill if self.broken else server.stop)
         await self.session.close()
         self._thread.shutdown()
+
+    @property
+    def streams_url(self) -> str:
+        """Where the streams are."""
+        return self.cluster.url if self.cluster is not None else self.servers["valkey"].url
 
     @property
     def orders(self) -> Path:
@@ -181,7 +206,7 @@ class House:
         """Mend links and servers, and fill the providers' wallets."""
         for link in self.links.values():
             link.heal()
-        for server in self.servers.values():
+        for server in self._all_servers():
             if not server.lives():
                 await self.in_thread(server.revive)
         await self.tell_providers("/wallet", {"amount": 100_000})
@@ -256,7 +281,7 @@ class House:
             "DELIVER_BEFORE": self._deadline,
             "TOPUP_DATA_DIR": str(self._data.root),
             "PORT": str(self.public_port),
-            "REDIS_URL": self.servers["valkey"].url,
+            "REDIS_URL": self.streams_url,
             "LIMITER_REDIS_URL": self.servers["valkey-limits"].url,
             "DATABASE_URL": self.servers["postgres"].url,
             **self._lanes(),
@@ -267,7 +292,15 @@ class House:
         }
 
     def _link_names(self) -> list[str]:
-        return [link for link in LINKS if self._two_lanes or not link.endswith(SECOND)]
+        return [
+            link
+            for link in LINKS
+            if (self._two_lanes or not link.endswith(SECOND))
+            and not (self.cluster is not None and link.endswith("-valkey"))
+        ]
+
+    def _all_servers(self) -> list[Running]:
+        return [*self.servers.values(), *(self.cluster.nodes if self.cluster is not None else ())]
 
     def _lanes(self) -> dict[str, str]:
         ways = {"LATCOM_URL": self._through(f"dispatcher-{FIRST}", self._provider_url(FIRST))}
@@ -277,7 +310,7 @@ class House:
         return ways | {"PROVIDERS_OFFERED": ",".join(PROVIDERS if self._two_lanes else ["LATCOM"])}
 
     def _ways(self, side: int) -> dict[str, dict[str, str]]:
-        valkey, limits = self.servers["valkey"].url, self.servers["valkey-limits"].url
+        valkey, limits = self.streams_url, self.servers["valkey-limits"].url
         postgres, peer = self.servers["postgres"].url, "http://127.0.0.1"
         return {
             "gateway": {
@@ -295,7 +328,7 @@ class House:
 
     def _through(self, link: str, url: str, side: int = 0) -> str:
         """Return the URL with the port of a link's side in the place of the real one."""
-        if self._direct:
+        if link not in self.links:
             return url
         parts = urlsplit(url)
         user, at, _ = parts.netloc.rpartition("@")

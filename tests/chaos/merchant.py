@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
+from zlib import crc32
 
 import aiohttp
 import msgspec
@@ -76,12 +77,16 @@ def sales(seed: int, count: int, *, provider: str, tricks_times: int = 1) -> Ite
 
 
 class Merchant:
-    """Sells through a URL that may fail in every way; its log is on disk before it goes on."""
+    """Sells through a URL that may fail in every way; its log is on disk before it goes on.
 
-    def __init__(self, url: str, api_key: str, log: Path) -> None:
+    With the keys of several customers it sells for all of them, each sale for always the same one.
+    """
+
+    def __init__(self, url: str, api_keys: Sequence[str], log: Path) -> None:
         self.lines: list[Line] = []
         self._url = url
-        self._headers = {"x-api-key": api_key}
+        self._customers = [{"x-api-key": key} for key in api_keys]
+        self._whose: dict[str, dict[str, str]] = {}
         self._log = log.open("ab")
         self._encode = msgspec.json.Encoder().encode
         self._chance = random.Random()
@@ -128,6 +133,7 @@ class Merchant:
             status, body = await self._post(sale)
             if status in ACCEPTED:
                 topup_id = body["topup_id"]
+                self._whose[topup_id] = self._customer(sale)
                 self._note(sale, "answered", status, topup_id, body["status"])
             elif status in TOLD_NO:
                 self._note(sale, "answered", status)
@@ -145,7 +151,8 @@ class Merchant:
         """Ask for a topup's status; NOT_FOUND: there is none; None: no answer."""
         try:
             async with self._session.get(
-                f"{self._url}/api/enviadespensa/topups/{topup_id}", headers=self._headers
+                f"{self._url}/api/enviadespensa/topups/{topup_id}",
+                headers=self._whose.get(topup_id, self._customers[0]),
             ) as answer:
                 if answer.status == 404:
                     return NOT_FOUND
@@ -184,11 +191,15 @@ class Merchant:
                     "provider": sale.provider,
                     "metadata": {"sale": sale.key},
                 },
-                headers=self._headers | ({} if sale.keyless else {"idempotency-key": sale.key}),
+                headers=self._customer(sale)
+                | ({} if sale.keyless else {"idempotency-key": sale.key}),
             ) as answer:
                 return answer.status, await answer.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             return 0, {}
+
+    def _customer(self, sale: Sale) -> dict[str, str]:
+        return self._customers[crc32(sale.key.encode()) % len(self._customers)]
 
     def _note(
         self,

@@ -4,7 +4,14 @@ from services.ledger.audit import Audit
 from services.ledger.books import Books
 from services.ledger.database import Database
 from services.ledger.entries import read_outcome, read_request
-from tests.chaos.sources import LANES, OUTCOMES, PAGE, entries, open_valkey
+from tests.chaos.sources import (
+    PAGE,
+    entries,
+    lanes_of,
+    open_valkey,
+    outcomes_of,
+    prefixes_of,
+)
 from tests.chaos.verifier import Violation
 
 
@@ -21,13 +28,16 @@ async def replay_changes(valkey: str, postgres: str) -> list[Violation]:
             for check in await audit.verify()
             if check.broken
         ]
+        prefixes = prefixes_of(client)
         requests = [
             read_request(entry, _raw(fields))
-            for lane in LANES
+            for lane in lanes_of(prefixes)
             for entry, fields in entries(client, lane)
         ]
         outcomes = [
-            read_outcome(entry, _raw(fields)) for entry, fields in entries(client, OUTCOMES)
+            read_outcome(entry, _raw(fields))
+            for stream in outcomes_of(prefixes)
+            for entry, fields in entries(client, stream)
         ]
         for start in range(0, len(requests), PAGE):
             await books.book(requests[start : start + PAGE], [])

@@ -47,7 +47,7 @@ async def hear_all(
     if not await house.is_paid_twice():  # else nobody needs to wait any more
         problems = await _come_to_rest(house, merchant, rest_s, meanwhile)
     sources = await _hear(house, merchant, sold, deadline_s)
-    problems += await replay_changes(house.servers["valkey"].url, house.servers["postgres"].url)
+    problems += await replay_changes(house.streams_url, house.servers["postgres"].url)
     return sorted({*problems, *verify(sources)}), sources
 
 
@@ -62,7 +62,7 @@ async def _come_to_rest(
         return merchant.open_sales + closed + sum(int(stats.get(name, 1)) for name in OPEN)
 
     async def books() -> int:
-        pending = await asyncio.to_thread(pending_says, house.servers["valkey"].url)
+        pending = await asyncio.to_thread(pending_says, house.streams_url)
         return sum(pending.values())
 
     if not await comes_to_rest(topups, within_s=rest_s, act=meanwhile):
@@ -111,7 +111,7 @@ async def _hear(
         merchant=told,
         providers=providers_say(await house.provider_books()),
         ledger=await asyncio.to_thread(ledger_says, house.servers["postgres"].url),
-        streams=await asyncio.to_thread(streams_say, house.servers["valkey"].url),
+        streams=await asyncio.to_thread(streams_say, house.streams_url),
         deadline_ms=round(deadline_s * 1_000),
     )
 

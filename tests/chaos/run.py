@@ -80,11 +80,12 @@ class Run:
             latency=settings.latency_ms,
             deadline_s=settings.deadline_s,
             two_lanes=True,
+            cluster=settings.cluster,
         ) as house:
             link = house.links["merchant-gateway"]
             merchant = Merchant(
                 f"http://127.0.0.1:{link.port}",
-                house.keys["TOPUP_API_KEY"],
+                house.api_keys,
                 self._folder / "merchant.log",
             )
             rounds = Rounds(merchant, self._sold, seed=settings.seed)
@@ -125,6 +126,7 @@ class Run:
             length_s=settings.length_s,
             each_s=settings.each_s,
             kinds=settings.faults,
+            known=settings.known,
         )
         async with asyncio.TaskGroup() as tasks:
             saying = tasks.create_task(self._say(merchant))

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 SERVICES: Final = ("gateway", "ratelimiter", "dispatcher", "ledger")
 SERVERS: Final = ("valkey", "valkey-limits", "postgres")
@@ -52,6 +53,22 @@ KINDS: Final[Mapping[str, Kind]] = {
     "wallet_empty": Kind(targets=("provider",), for_s=(0.5, 4.0)),
     "logged_out": Kind(targets=("provider",)),
 }
+NODES: Final[Mapping[str, Kind]] = {
+    "failover": Kind(targets=("valkey",), weight=5),
+    "kill_node": Kind(targets=("valkey",), weight=2),
+    "stop_node": Kind(targets=("valkey",), for_s=(1.0, 12.0), weight=2),
+    "move_slots": Kind(targets=("valkey",), weight=5),
+}
+"""What happens to the nodes of a cluster, one at a time."""
+ON_A_CLUSTER: Final[Mapping[str, Kind]] = {
+    **{
+        name: replace(kind, targets=others)
+        for name, kind in KINDS.items()
+        if (others := tuple(one for one in kind.targets if not one.endswith("valkey")))
+    },
+    **NODES,
+}
+"""Nodes tell everybody where they really are, so no link can stand before them."""
 KILLS: Final = frozenset({"kill", "kill_supervisor"})
 """What the figures call a kill, besides every stop that outlasts STALL."""
 NETWORK: Final = frozenset(
@@ -74,18 +91,25 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.kind} {self.target}{length}"
 
 
-def draw(seed: int, *, length_s: float, each_s: float, kinds: Sequence[str]) -> list[Fault]:
+def draw(
+    seed: int,
+    *,
+    length_s: float,
+    each_s: float,
+    kinds: Sequence[str],
+    known: Mapping[str, Kind] = KINDS,
+) -> list[Fault]:
     """Return faults over `length_s`, one each `each_s` on average; the same for the same seed.
 
-    `kinds` are names of KINDS, alone or with one target: `kill:ledger`.
+    `kinds` are names of those known, alone or with one target: `kill:ledger`.
     """
     chance = random.Random(seed)
-    weights = [KINDS[name.partition(":")[0]].weight for name in kinds]
+    weights = [known[name.partition(":")[0]].weight for name in kinds]
     faults: list[Fault] = []
     at_s = chance.expovariate(1 / each_s)
     while at_s < length_s:
         name, _, target = chance.choices(kinds, weights)[0].partition(":")
-        kind = KINDS[name]
+        kind = known[name]
         faults.append(
             Fault(
                 at_s=at_s,

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from tests.chaos.schedule import KINDS
+from tests.chaos.schedule import KINDS, ON_A_CLUSTER, Kind
 
 PROVIDERS: Final[Mapping[str, tuple[str, ...]]] = {
     "neither": (),
@@ -37,6 +37,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     deadline_s: float  # after which a topup that was not begun expires
     latency_ms: str  # the provider's, from-to
     tricks_times: int  # so many times as many of its tricks as usual
+    cluster: bool  # the streams are on one, of three primaries and three replicas
+
+    @property
+    def known(self) -> Mapping[str, Kind]:
+        """The kinds of faults that there are."""
+        return kinds_of(cluster=self.cluster)
 
     @property
     def provider_kinds(self) -> tuple[str, ...]:
@@ -51,6 +57,9 @@ def read(environ: Mapping[str, str]) -> Settings:
         WrongSetting: names the variable, its problem and an example.
     """
     seed = read_seed(environ)
+    cluster = environ.get("CLUSTER") or "off"
+    if cluster not in ("on", "off"):
+        raise WrongSetting(f"CLUSTER is {cluster!r}, neither on nor off; for example CLUSTER=on")
     minutes = number("MINUTES", environ, "3", above=0.0)
     topups = int(number("TOPUPS", environ, str(int(minutes * 6_000)), above=0.0))
     provider = environ.get("PROVIDER") or sorted(PROVIDERS)[seed % len(PROVIDERS)]
@@ -62,13 +71,19 @@ def read(environ: Mapping[str, str]) -> Settings:
         topups=topups,
         length_s=minutes * 60,
         each_s=number("EACH", environ, "4", above=0.0),
-        faults=_faults(environ.get("FAULTS") or "all"),
+        faults=_faults(environ.get("FAULTS") or "all", kinds_of(cluster=cluster == "on")),
         provider=provider,
         rest_s=number("REST", environ, "240", above=0.0),
         deadline_s=number("DEADLINE", environ, DEADLINE_S, above=0.0),
         latency_ms=_latency(environ.get("LATENCY") or LATENCY_MS),
         tricks_times=_tricks(environ.get("TRICKS") or "1"),
+        cluster=cluster == "on",
     )
+
+
+def kinds_of(*, cluster: bool) -> Mapping[str, Kind]:
+    """Return the kinds of faults that can happen to streams on a cluster, or on one server."""
+    return ON_A_CLUSTER if cluster else KINDS
 
 
 def read_seed(environ: Mapping[str, str]) -> int:
@@ -86,15 +101,15 @@ def read_seed(environ: Mapping[str, str]) -> int:
         ) from None
 
 
-def _faults(text: str) -> tuple[str, ...]:
+def _faults(text: str, kinds: Mapping[str, Kind]) -> tuple[str, ...]:
     """Read kinds, each of them for all of its targets (`kill`) or for one (`kill:ledger`)."""
     if text == "all":
-        return tuple(KINDS)
+        return tuple(kinds)
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     for name in names or ("",):
         kind, colon, target = name.partition(":")
-        if kind not in KINDS or (colon and target not in KINDS[kind].targets):
-            known = ", ".join(KINDS[kind].targets if kind in KINDS else KINDS)
+        if kind not in kinds or (colon and target not in kinds[kind].targets):
+            known = ", ".join(kinds[kind].targets if kind in kinds else kinds)
             raise WrongSetting(
                 f"FAULTS holds {name!r}, known are {known}; "
                 "for example FAULTS=kill,cut:ledger-valkey"

@@ -1,17 +1,18 @@
 """What each of four independent witnesses says: merchant, provider, PostgreSQL, streams."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 import psycopg
 from redis import Redis
+from redis.cluster import ClusterNode, RedisCluster
 
 from tests.chaos.merchant import Line, Sale
 
 PREFIX: Final = "topup:{0}:"
 LANE: Final = f"{PREFIX}requests:LATCOM"
-LANES: Final = (LANE, f"{PREFIX}requests:RELOADLY")
 OUTCOMES: Final = f"{PREFIX}outcomes"
 PAGE: Final = 1_000
 Client = Any
@@ -144,20 +145,22 @@ def ledger_says(url: str) -> dict[str, Booked]:
 
 
 def streams_say(url: str) -> Streams:
-    """Return what Valkey has."""
+    """Return what Valkey has, in all partitions."""
     client = open_valkey(url)
+    prefixes = prefixes_of(client)
     requested: set[str] = set()
     accepted_ms: dict[str, int] = {}
-    for lane in LANES:
+    for lane in lanes_of(prefixes):
         for entry, fields in entries(client, lane):
             requested.add(fields["id"])
             accepted_ms[fields["id"]] = int(fields.get("at") or entry.partition("-")[0])
     outcomes: dict[str, list[str]] = {}
     settled_ms: dict[str, int] = {}
-    for entry, fields in entries(client, OUTCOMES):
-        outcomes.setdefault(fields["id"], []).append(fields["state"])
-        settled_ms.setdefault(fields["id"], int(entry.partition("-")[0]))
-    keys = list(client.scan_iter(f"{PREFIX}record:*", count=PAGE))
+    for stream in outcomes_of(prefixes):
+        for entry, fields in entries(client, stream):
+            outcomes.setdefault(fields["id"], []).append(fields["state"])
+            settled_ms.setdefault(fields["id"], int(entry.partition("-")[0]))
+    keys = list(client.scan_iter("topup:{*}:record:*", count=PAGE))
     found = Streams(
         records={
             key.rpartition(":")[2]: state
@@ -166,14 +169,15 @@ def streams_say(url: str) -> Streams:
         },
         requested=requested,
         outcomes=outcomes,
-        counters={name: int(n) for name, n in client.hgetall(f"{PREFIX}counters").items()},
+        counters=_counters(client, prefixes),
         pending=_pending(client),
-        parked=client.zrange(f"{PREFIX}waiting", 0, -1),
+        parked=[one for prefix in prefixes for one in client.zrange(f"{prefix}waiting", 0, -1)],
         lanes={
-            name: msgspec.json.decode(lane)
-            for name, lane in client.hgetall(f"{PREFIX}lanes").items()
+            f"{prefix}{name}": msgspec.json.decode(lane)
+            for prefix in prefixes
+            for name, lane in client.hgetall(f"{prefix}lanes").items()
         },
-        dead=[fields for _, fields in entries(client, f"{PREFIX}dead")],
+        dead=[fields for prefix in prefixes for _, fields in entries(client, f"{prefix}dead")],
         settled_ms=settled_ms,
         accepted_ms=accepted_ms,
     )
@@ -190,8 +194,30 @@ def pending_says(url: str) -> dict[str, int]:
 
 
 def open_valkey(url: str) -> Client:
-    """Return a client that gives text."""
-    return Redis.from_url(url, decode_responses=True, encoding_errors="surrogateescape")
+    """Return a client that gives text; of a cluster redis-py's own, which is not ours."""
+    text: dict[str, Any] = {"decode_responses": True, "encoding_errors": "surrogateescape"}
+    scheme, _, rest = url.partition("://")
+    if not scheme.endswith("+cluster"):
+        return Redis.from_url(url, **text)
+    access, _, places = rest.rpartition("@")
+    nodes = [ClusterNode(*place.split(":")) for place in places.split(",")]  # type: ignore[no-untyped-call]
+    return RedisCluster(startup_nodes=nodes, password=access.lstrip(":"), **text)
+
+
+def prefixes_of(client: Client) -> list[str]:
+    """Return what the keys of each partition begin with."""
+    partitions = client.hget(f"{PREFIX}meta", "partitions") or 1
+    return [PREFIX.replace("0", str(partition)) for partition in range(int(partitions))]
+
+
+def lanes_of(prefixes: Iterable[str]) -> list[str]:
+    """Return the lanes of all partitions."""
+    return [f"{prefix}requests:{name}" for prefix in prefixes for name in ("LATCOM", "RELOADLY")]
+
+
+def outcomes_of(prefixes: Iterable[str]) -> list[str]:
+    """Return the outcomes of all partitions."""
+    return [f"{prefix}outcomes" for prefix in prefixes]
 
 
 def entries(
@@ -203,10 +229,19 @@ def entries(
         after = f"({page[-1][0]}"
 
 
+def _counters(client: Client, prefixes: Iterable[str]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for prefix in prefixes:
+        found = client.hgetall(f"{prefix}counters")
+        total.update({name: int(count) for name, count in found.items()})
+    return dict(total)
+
+
 def _pending(client: Client) -> dict[str, int]:
+    prefixes = prefixes_of(client)
     return {
         f"{stream} {group['name']}": group["pending"] + (group["lag"] or 0)
-        for stream in (*LANES, OUTCOMES)
+        for stream in [*lanes_of(prefixes), *outcomes_of(prefixes)]
         if client.exists(stream)
         for group in client.xinfo_groups(stream)
     }

@@ -35,6 +35,6 @@ def merchant_of(house: House) -> Merchant:
     """Return who sells through this house, with a log beside it."""
     return Merchant(
         f"http://127.0.0.1:{house.public_port}",
-        house.keys["TOPUP_API_KEY"],
+        house.api_keys,
         house.folder / "merchant.log",
     )
