@@ -5,12 +5,14 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c # a filtered command fails as it would alone
 INSTALL := PYTHONUNBUFFERED=1 $(PIP) install --progress-bar off --require-hashes
 SHOWN := sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing .*/  unpacking …/p'
-.PHONY: help run test-page bench bench-quick bench-ledger bench-profile test test-long model model-long bench-gateway bench-memory bench-replay bench-reconcile fuzz-api asyncapi watch check-watch check fuzz chaos crash-points overload idle takeover soak rolling chaos-self-test install format lint types imports unused lock clean
+.PHONY: help run cluster test-cluster test-page bench bench-quick bench-ledger bench-profile test test-long model model-long bench-gateway bench-memory bench-replay bench-reconcile fuzz-api asyncapi watch check-watch check fuzz chaos crash-points overload idle takeover soak rolling chaos-self-test install format lint types imports unused lock clean
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.local ## everything up on this machine, with a sandbox provider
 	@exec .venv/bin/topup up
+cluster: .venv/.local ## the same with the streams on a Valkey Cluster of three primaries and three replicas
+	@exec .venv/bin/python -m ops.cluster_up
 
 test: .venv/.dev ## the tests of each change, on real servers and real processes
 	$(PY) -m pytest -n auto --dist loadfile -m "not long and not watch and not page"
@@ -19,6 +21,8 @@ test-long: .venv/.dev ## the tests that take longer: supervision, replay, screen
 test-page: .venv/.dev ## the operators' page in a real browser (needs Chromium; SHOTS=folder for its pictures)
 	@[ -n "$(CHROMIUM)" ] || command -v chromium chromium-browser google-chrome > /dev/null || { echo "Chromium is missing: install it, for example 'apt-get install chromium', or set CHROMIUM to where it is"; exit 1; }
 	SHOTS=$(SHOTS) CHROMIUM=$(CHROMIUM) $(PY) -m pytest -q -m page
+test-cluster: .venv/.dev ## what holds on a Valkey Cluster of three primaries and three replicas: failovers, moved slots, another partition count
+	$(PY) -m pytest -q tests/cluster
 
 bench: .venv/.dev .venv/.peers ## us beside two peers, about ten minutes, into docs/performance.md (needs node and npm)
 	$(PY) -m bench
@@ -65,7 +69,7 @@ unused: .venv/.dev
 	.venv/bin/deptry .
 	$(PY) -m vulture
 
-chaos: .venv/.dev ## attack what runs, and print a verdict (SEED= MINUTES=3 TOPUPS= EACH=4 FAULTS=all PROVIDER=)
+chaos: .venv/.dev ## attack what runs, and print a verdict (SEED= MINUTES=3 TOPUPS= EACH=4 FAULTS=all PROVIDER= CLUSTER=off)
 	$(PY) -m tests.chaos
 fuzz: .venv/.dev ## break bytes at every door, and see what comes out (SECONDS=600 SEED=1)
 	FUZZ_SECONDS=$(or $(SECONDS),600) FUZZ_SEED=$(or $(SEED),1) $(PY) -m pytest -q -m fuzz

@@ -84,6 +84,7 @@ class ValkeyCluster:
         places = _places(folder, count)
         self.nodes = [self._start(number, places) for number in range(count)]
         hosts = ",".join(node.place for node in self.nodes)
+        self.password = places.password
         self.url = f"redis+cluster://:{places.password}@{hosts}"
         self._replicas = replicas
         if not self._is_made():
@@ -94,6 +95,12 @@ class ValkeyCluster:
         """Stop all nodes in their own polite way."""
         for node in self.nodes:
             node.stop()
+
+    def revive(self) -> None:
+        """Start those nodes again that have died."""
+        for node in self.nodes:
+            if not node.lives():
+                node.revive()
 
     def primary_of(self, slot: int) -> Node:
         """Return the node that serves a slot now."""
@@ -112,6 +119,16 @@ class ValkeyCluster:
     def primaries(self) -> list[Node]:
         """Return the nodes that serve slots now."""
         return list(dict.fromkeys(self._at(port) for _, _, (_, port, *_), *_ in self._slots()))
+
+    def replicas_of(self, primary: Node) -> list[Node]:
+        """Return the nodes that follow a primary now."""
+        places = [
+            f"127.0.0.1:{replica[1]}"
+            for _, _, (_, port, *_), *replicas in self._slots()
+            for replica in replicas
+            if self._at(port) is primary
+        ]
+        return [node for node in self.nodes if node.place in places]
 
     def wait_until_promoted(self, gone: Node) -> None:
         """Return when nobody takes this node for a primary any more."""
@@ -175,6 +192,8 @@ class ValkeyCluster:
             served = int(info["cluster_slots_ok"]) == REDIS_CLUSTER_HASH_SLOTS
             if not served or info["cluster_state"] != "ok":
                 return False
+        if any(len(replicas) < self._replicas for _, _, _, *replicas in self._slots()):
+            return False
         return all(self._has_replicas(node) for node in self.primaries())
 
     def _has_replicas(self, node: Node) -> bool:

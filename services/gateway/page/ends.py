@@ -1,5 +1,6 @@
 """The newest ends of topups, read from the streams' tips: a bounded few, whatever the rate is."""
 
+import asyncio
 from typing import Final
 
 import msgspec
@@ -30,11 +31,12 @@ class Ends:
     async def read(self) -> list[Ended]:
         """Return them in the order of time; raises RedisError, OSError."""
         count = max(ENDS_MAX // len(self._streams), 1)
-        async with self._client.pipeline(transaction=False) as pipe:
-            for stream in self._streams:
-                after = self._places.get(stream)
-                pipe.xrevrange(stream, "+", f"({after}" if after else "-", count=count)
-            rows = await pipe.execute()
+        rows = await asyncio.gather(
+            *(
+                self._client.xrevrange(stream, "+", self._start(stream), count=count)
+                for stream in self._streams
+            )
+        )
         entries: list[Entry] = []
         for stream, found in zip(self._streams, rows, strict=True):
             newest_first = read_rows(stream, found)
@@ -43,6 +45,10 @@ class Ends:
             entries += newest_first
         entries.sort(key=lambda entry: place(entry.id))
         return [ended for entry in entries if (ended := ended_of(entry)) is not None]
+
+    def _start(self, stream: str) -> str:
+        after = self._places.get(stream)
+        return f"({after}" if after else "-"
 
 
 def ended_of(entry: Entry) -> Ended | None:
