@@ -33,7 +33,8 @@ def fetch(path: str) -> bytes:
     return answer
 
 
-def _asked(method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, bytes]:
+def access() -> tuple[str, str]:
+    """Return the gateways' address and the admin key; raises CommandFailed where one is unknown."""
     known = dict(os.environ)
     if not known.get("TOPUP_URL"):  # the key of what runs here is for nobody else
         known = {**read_assignments(data_folder(os.environ).demo), **known}
@@ -42,16 +43,21 @@ def _asked(method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int,
             "the gateways' address or the admin key is not known and nothing runs here: start it "
             f"with `make run`, or set both, for example {_EXAMPLE}"
         )
-    return asyncio.run(_ask(method, known["TOPUP_URL"].rstrip("/") + path, known, body))
+    return known["TOPUP_URL"].rstrip("/"), known["TOPUP_ADMIN_KEY"]
+
+
+def _asked(method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, bytes]:
+    url, key = access()
+    return asyncio.run(_ask(method, url + path, key, body))
 
 
 async def _ask(
-    method: str, url: str, known: Mapping[str, str], body: Mapping[str, Any] | None
+    method: str, url: str, key: str, body: Mapping[str, Any] | None
 ) -> tuple[int, bytes]:
     import aiohttp
 
     timeout = aiohttp.ClientTimeout(total=_SECONDS_MAX)
-    headers = {"x-admin-key": known["TOPUP_ADMIN_KEY"], "content-type": "application/json"}
+    headers = {"x-admin-key": key, "content-type": "application/json"}
     data = None if body is None else msgspec.json.encode(body)
     try:
         async with (

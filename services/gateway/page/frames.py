@@ -87,11 +87,21 @@ class Sold(msgspec.Struct, frozen=True, kw_only=True):
     limbo: list[LimboShown]
 
 
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What matters most, in a sentence and one more; of a held lane its own fields tell more."""
+
+    tone: Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["good", "quiet", "warn", "bad"]})]
+    sentence: str
+    more: str
+    lane: str | None = None
+
+
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """All that there is to see now; what cannot be asked is null, and `unknown` says why."""
 
     at: Instant
     gateway: str
+    verdict: Verdict
     flow: Flow | None
     sold: Sold | None
     unknown: dict[str, str]

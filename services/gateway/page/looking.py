@@ -12,6 +12,7 @@ from services.gateway.lanes import lanes_shown
 from services.gateway.page.ends import Ends
 from services.gateway.page.frames import Counted, Ended, Flow, Frame, LaneLive, Point, Sold
 from services.gateway.page.pulse import Pulse, Tally
+from services.gateway.page.verdict import verdict
 from services.gateway.peers import PeerSilent
 from shared.bus.lanes import Lanes
 from shared.bus.queue import Queue, read_queue
@@ -56,6 +57,7 @@ class Looking:
         frame = Frame(
             at=timestamp(self._clock.now_ms()),
             gateway=self._gateway,
+            verdict=verdict(flow, books_away="books" in unknown),
             flow=flow,
             sold=None if "books" in unknown else self._sold,
             unknown=unknown,
