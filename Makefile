@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c # a filtered command fails as it would alone
 INSTALL := PYTHONUNBUFFERED=1 $(PIP) install --progress-bar off --require-hashes
 SHOWN := sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing .*/  unpacking …/p'
-.PHONY: help run cluster test-cluster test-page bench bench-quick bench-ledger bench-profile test test-long model model-long bench-gateway bench-memory bench-replay bench-reconcile fuzz-api asyncapi watch check-watch check fuzz chaos crash-points overload idle takeover soak rolling chaos-self-test install format lint types imports unused lock clean
+.PHONY: help run cluster test-cluster test-page bench bench-quick bench-ledger bench-profile test test-long model model-long bench-gateway bench-memory bench-replay bench-reconcile bench-scale fuzz-api asyncapi watch check-watch check fuzz chaos crash-points overload idle takeover soak rolling chaos-self-test install format lint types imports unused lock clean
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -40,6 +40,8 @@ bench-replay: .venv/.dev ## how fast and how flat a replay of 1,000,000 entries 
 	$(PY) -m bench.replay
 bench-reconcile: .venv/.dev ## how fast and how small a reconciliation of 1,000,000 lines is
 	$(PY) -m bench.reconcile
+bench-scale: .venv/.dev ## throughput with 1 to 6 dispatchers, and what a day of 100 times needs, into docs/scale.md
+	$(PY) -m bench.scale
 
 fuzz-api: .venv/.dev ## ten minutes against the API of what runs here (RATE_LIMIT_PER_MINUTE=1000000 make run)
 	@set -a && . .topup/demo.env && .venv/bin/st --config-file tests/system/schemathesis.toml run $$TOPUP_URL/openapi.json --max-time 600
