@@ -111,10 +111,14 @@ class Bus:
         return found
 
     async def lane(self, customer_id: str, provider: str) -> LaneState:
-        """Return the lane's state, as of at most a second ago; open where that is unsure."""
+        """Return the lane's state, as of about a second ago; open where that is unsure.
+
+        One asks for all: whoever comes meanwhile is told what was known before.
+        """
         partition = self._partition(customer_id)
-        seen, lanes = self._lanes.get(partition, (float("-inf"), {}))
-        if self._clock.monotonic() - seen > LANES_S_MAX:
+        asked, lanes = self._lanes.get(partition, (float("-inf"), {}))
+        if self._clock.monotonic() - asked > LANES_S_MAX:
+            self._lanes[partition] = (self._clock.monotonic(), lanes)
             try:
                 lanes = await self._topups.lanes(partition)
             except (RedisError, OSError) as error:

@@ -1,6 +1,6 @@
 """The stream functions as typed calls: one call, one batch, one round trip."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -251,15 +251,17 @@ class Topups:
 
     async def counters(self, partition: int) -> dict[str, int]:
         """Return the partition's counters; those of one lane are named `<state>:<PROVIDER>`."""
-        found = await self._client.hgetall(self.keys[partition].counters)
-        return {text(name): int(value) for name, value in found.items()}
+        found = await self._pairs(self.keys[partition].counters)
+        return {text(name): int(value) for name, value in found}
 
     async def lanes(self, partition: int) -> dict[str, LaneState]:
         """Return the lanes that were ever held; all others are open."""
-        found = await self._client.hgetall(self.keys[partition].lanes)
-        return {
-            text(name): msgspec.json.decode(value, type=LaneState) for name, value in found.items()
-        }
+        found = await self._pairs(self.keys[partition].lanes)
+        return {text(name): msgspec.json.decode(value, type=LaneState) for name, value in found}
+
+    async def _pairs(self, key: str) -> Iterator[tuple[bytes, bytes]]:
+        flat = iter(await self._client.ask(key, "HGETALL", key))
+        return zip(flat, flat, strict=True)
 
     # -- upkeep -----------------------------------------------------------------------------
 

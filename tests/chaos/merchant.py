@@ -82,7 +82,9 @@ class Merchant:
     With the keys of several customers it sells for all of them, each sale for always the same one.
     """
 
-    def __init__(self, url: str, api_keys: Sequence[str], log: Path) -> None:
+    def __init__(
+        self, url: str, api_keys: Sequence[str], log: Path, *, connections_max: int = 0
+    ) -> None:
         self.lines: list[Line] = []
         self._url = url
         self._customers = [{"x-api-key": key} for key in api_keys]
@@ -91,7 +93,7 @@ class Merchant:
         self._encode = msgspec.json.Encoder().encode
         self._chance = random.Random()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=10),
+            connector=aiohttp.TCPConnector(limit=connections_max, keepalive_timeout=10),
             timeout=aiohttp.ClientTimeout(total=ANSWER_S_MAX),
         )
         self.open_sales = 0

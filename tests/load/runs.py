@@ -31,10 +31,11 @@ def run(name: str, asked: Mapping[str, tuple[str, float]], act: Callable[..., bo
     return 0 if act(folder, *numbers.values()) else 1
 
 
-def merchant_of(house: House) -> Merchant:
-    """Return who sells through this house, with a log beside it."""
+def merchant_of(house: House, *, connections_max: int = 0) -> Merchant:
+    """Return who sells through this house, over any number of connections or at most so many."""
     return Merchant(
         f"http://127.0.0.1:{house.public_port}",
         house.api_keys,
         house.folder / "merchant.log",
+        connections_max=connections_max,
     )

@@ -53,6 +53,8 @@ EACH_S: Final = 5.0
 SAY_EACH: Final = 12
 REST_S_MAX: Final = 120.0
 LOOKS_MAX: Final = 2_000
+MERCHANT_CONNECTIONS: Final = 64
+"""His pool takes them in turn and so gives none up again: without a bound, it is his that grow."""
 LOOKS_AT_ONCE: Final = 50
 SEED: Final = 1
 TOLERANCES: Final = {
@@ -95,7 +97,7 @@ class Soak:
         """
         sold = list(sales(SEED, int(self._length_s * self._rate), provider=PROVIDER))
         async with House(self._folder, kinds=(PROVIDER,), direct=True, settings=SHORT) as house:
-            merchant = merchant_of(house)
+            merchant = merchant_of(house, connections_max=MERCHANT_CONNECTIONS)
             before, begun = await processes(house), time.monotonic()
             async with asyncio.TaskGroup() as tasks:
                 looking = tasks.create_task(self._keep_looking(house, begun))
