@@ -33,6 +33,7 @@ from services.gateway.room import Room
 from services.gateway.routing import Routing
 from services.gateway.sessions import Sessions
 from services.gateway.settings import GatewaySettings
+from services.gateway.statements import StatementRoutes
 from services.gateway.stories import Stories, StoryRoutes
 from services.gateway.topups import TopupRoutes
 from services.gateway.unresolved import UnresolvedRoutes
@@ -212,7 +213,9 @@ class Gateway:
         )
         live = Events(self._viewers, admit=operators.admit)
         signing_in = SigningIn(operators, alone=settings.resolve_alone)
-        parts = (admin, live, lanes, dead, told, unresolved, signing_in, Assets(operators))
+        statements = StatementRoutes(self._ledger, admit=operators.admit)
+        page = (live, signing_in, Assets(operators))
+        parts = (admin, lanes, dead, told, unresolved, statements, *page)
         return [*(one for part in parts for one in part.served()), health_call(self.health)]
 
     async def _check_keys(self) -> Condition:

@@ -53,6 +53,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     query: tuple[Field, ...] = ()
     headers: tuple[Field, ...] = ()
     body: type | None = None
+    file: bool = False  # the body is a file as it is, application/octet-stream
     examples: Mapping[str, Example] = {}
     answers: Mapping[int, Answer]
     refusals: tuple[str, ...] = ()  # codes of `shared.web.problems`, besides those of every call

@@ -19,6 +19,7 @@ ALWAYS: Final = (
     "internal",
 )
 """What a connection may be refused with before anybody knows which call it makes."""
+FILE: Final = "application/octet-stream"
 _REFERENCE: Final = "#/components/schemas/{name}"
 _ERROR_TYPES: Final = (Refused, ProblemDetails)
 _SECURITY: Final = {
@@ -123,6 +124,8 @@ def _operation(call: Call, schemas: _Schemas) -> dict[str, Any]:
     }
     if call.detail:
         operation["description"] = call.detail
+    if call.file:
+        operation["requestBody"] = {"required": True, "content": {FILE: {"schema": {}}}}
     if call.body is not None:
         media = {
             "schema": schemas.of(call.body),

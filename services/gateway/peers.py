@@ -38,6 +38,7 @@ from shared.contracts.proposals import (
     UnresolvedQuery,
     Withdrawing,
 )
+from shared.contracts.statements import COMPARE_PATH, Compare, Comparing
 from shared.contracts.stories import (
     DOSSIER_PATH,
     EVIDENCE_PATH,
@@ -50,6 +51,7 @@ from shared.contracts.stories import (
 
 CONNECT_S_MAX: Final = 0.5
 LEDGER_S_MAX: Final = 3.0
+COMPARE_S_MAX: Final = 60.0
 FILE_SILENT_S_MAX: Final = 30.0
 _OK: Final = 200
 _NOT_FOUND: Final = 404
@@ -71,7 +73,6 @@ class Ledger:
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
-        self._timeout = aiohttp.ClientTimeout(total=LEDGER_S_MAX, sock_connect=CONNECT_S_MAX)
         self._open: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -156,6 +157,18 @@ class Ledger:
         body = msgspec.json.encode(proposal)
         return _present(await self._ask("POST", PROPOSE_PATH, Outcome, body=body), PROPOSE_PATH)
 
+    async def compare(self, asked: Compare, statement: bytes) -> Comparing:
+        """Return what a statement is to the books; it may take a while."""
+        found = await self._ask(
+            "POST",
+            COMPARE_PATH,
+            Comparing,
+            body=statement,
+            query=_parameters(asked),
+            within_s=COMPARE_S_MAX,
+        )
+        return _present(found, COMPARE_PATH)
+
     async def withdraw(self, given: Withdrawing) -> Outcome:
         """Take a proposal back."""
         body = msgspec.json.encode(given)
@@ -165,7 +178,6 @@ class Ledger:
     def _session(self) -> aiohttp.ClientSession:
         if self._open is None:
             self._open = aiohttp.ClientSession(
-                timeout=self._timeout,
                 connector=aiohttp.TCPConnector(limit=32, keepalive_timeout=30.0),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
@@ -179,6 +191,7 @@ class Ledger:
         *,
         body: bytes | None = None,
         query: Mapping[str, str] | None = None,
+        within_s: float = LEDGER_S_MAX,
     ) -> AnswerT | None:
         """Return the answer; None where there is no such thing."""
         try:
@@ -189,6 +202,7 @@ class Ledger:
                 params=query,
                 headers=_JSON,
                 allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=within_s, sock_connect=CONNECT_S_MAX),
             ) as response:
                 answer = await response.read()
         except _BROKEN as error:

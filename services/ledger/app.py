@@ -22,6 +22,7 @@ from services.ledger.overtaken import Overtaken
 from services.ledger.proposals import Proposals
 from services.ledger.questions import Questions
 from services.ledger.settings import LedgerSettings
+from services.ledger.statements.sent import Statements
 from services.ledger.store import Past
 from services.ledger.upkeep import Upkeep
 from services.ledger.watch import Watch
@@ -160,7 +161,15 @@ class Ledger:
         past = Past(self._database, clock, timezone=settings.timezone)
         keys, chain = Keys(Changes(self._database, self._client)), Chain(self._database)
         lists = Lists(past, self._topups)
-        return query_app(past, lists, keys, dossiers=dossiers, chain=chain, proposals=proposals)
+        return query_app(
+            past,
+            lists,
+            keys,
+            dossiers=dossiers,
+            chain=chain,
+            proposals=proposals,
+            statements=Statements(self._database, clock, timezone=settings.timezone),
+        )
 
     def _health(self, instance: Instance, clock: Clock) -> Health:
         return Health(

@@ -22,6 +22,7 @@ from services.ledger.dossier import Dossiers
 from services.ledger.keys import Keys
 from services.ledger.lists import Lists
 from services.ledger.proposals import Proposals
+from services.ledger.statements.sent import Statements
 from services.ledger.store import Past
 from shared.contracts.errors import InvalidRequest, NotAccepted, NotKnown
 from shared.contracts.peers import (
@@ -48,6 +49,7 @@ from shared.contracts.proposals import (
     UnresolvedQuery,
     Withdrawing,
 )
+from shared.contracts.statements import COMPARE_PATH, STATEMENT_BYTES_MAX, Compare
 from shared.contracts.stories import DOSSIER_PATH, EVIDENCE_PATH, FIND_PATH, Sought
 from shared.web.guard import BodyTooLarge, ClientGone, read_body
 from shared.web.problems import render
@@ -65,7 +67,7 @@ Answer = Callable[[Request], Awaitable[Response]]
 AskedT = TypeVar("AskedT")
 
 
-def query_app(
+def query_app(  # noqa: PLR0913 - one for each kind of question
     past: Past,
     lists: Lists,
     api_keys: Keys,
@@ -73,6 +75,7 @@ def query_app(
     dossiers: Dossiers,
     chain: Chain,
     proposals: Proposals,
+    statements: Statements,
 ) -> Starlette:
     """Return the app of the ledger's port."""
 
@@ -100,6 +103,7 @@ def query_app(
                 ("GET", UNRESOLVED_PATH, _unresolved(proposals)),
                 ("GET", LIMBO_PATH, _limbo(proposals)),
                 ("POST", PROPOSE_PATH, _done(Proposal, proposals.propose)),
+                ("POST", COMPARE_PATH, _compare(statements)),
                 ("POST", WITHDRAW_PATH, _done(Withdrawing, proposals.withdraw)),
             )
         ],
@@ -190,6 +194,18 @@ def _done(kind: type[AskedT], do: Callable[[AskedT], Awaitable[Any]]) -> Answer:
         return _json(await do(await _body(request, kind, PROPOSAL_BYTES_MAX)))
 
     return done
+
+
+def _compare(statements: Statements) -> Answer:
+    async def compare(request: Request) -> Response:
+        asked = _asked(request, Compare, example="?provider=LATCOM&day=2026-11-23&file=s.csv")
+        try:
+            content = await read_body(request.receive, None, bytes_max=STATEMENT_BYTES_MAX)
+        except BodyTooLarge:
+            raise HTTPException(413, f"over {STATEMENT_BYTES_MAX} bytes") from None
+        return _json(await statements.compare(asked, content))
+
+    return compare
 
 
 def _file(lists: Lists) -> Answer:

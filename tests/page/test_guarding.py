@@ -1,6 +1,7 @@
 """Who is kept out, in a real browser: keys, sessions, other people's pages and texts."""
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -74,6 +75,25 @@ async def test_a_session_that_ends_asks_for_the_key_again(
         await expect(one.page.locator("#page")).to_be_hidden()
         await one.give(ADMIN_KEY)
         await one.is_live()
+
+
+async def test_what_cannot_be_asked_is_told_in_its_place(
+    home: House, gateway: str, desk: Opened, shots: Path
+) -> None:
+    """The books are away: what the streams tell is shown, the rest says why, and is asked again."""
+    home.ledger.silent = True
+    async with desk(gateway) as one:
+        await one.sign_in(ADMIN_KEY)
+        await one.is_live()
+        await expect(one.page.locator("#verdict-more")).to_contain_text("The books cannot be asked")
+        for part in ("#unresolved", "#acts"):
+            alert = one.page.locator(part).get_by_role("alert")
+            await expect(alert).to_contain_text("The books cannot be asked right now")
+            await alert.get_by_role("button", name="Ask again").click()
+            await expect(alert).to_be_visible()
+        await expect(one.page.locator('[data-lane="LATCOM"]')).to_contain_text("not served")
+        await expect(one.page.locator("#dead-body")).to_contain_text("Nothing was put aside")
+        await one.page.screenshot(path=shots / "books-away.png", full_page=True)
 
 
 async def test_signing_out_leaves_nothing(gateway: str, desk: Opened) -> None:

@@ -1,10 +1,12 @@
 """What an operator does at the page, on a whole stack, in a real browser."""
 
 import asyncio
+import datetime as dt
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.async_api import Page, expect
@@ -147,6 +149,28 @@ async def test_a_topup_is_found_by_what_somebody_has_in_hand(stack: Stack, desk:
         await page.keyboard.type("nobody-has-this")
         await page.keyboard.press("Enter")
         await expect(sheet).to_contain_text("None fits")
+
+
+async def test_a_statement_is_compared_with_the_books(stack: Stack, desk: Opened) -> None:
+    """What the provider says it sold, and we know nothing of, is shown; a wrong file says why."""
+    head = "distTransid,transId,targetMSISDN,amount,currency,time,status"
+    day = dt.datetime.now(ZoneInfo("America/Mexico_City"))
+    line = f"0195f2c4-7a1e-7c3b-9a50-2f6d1c0b8e11,T1,5566374683,20,MXN,{day:%FT%T},Success"
+    async with desk(stack.url) as one:
+        await one.sign_in(stack.env["TOPUP_ADMIN_KEY"])
+        await one.is_live()
+        form = one.page.locator("#statement-form")
+        await form.get_by_label("Day").fill(f"{day:%Y-%m-%d}")
+        for text, place, told in (
+            ("a,b", "#statement-problem", "amount"),
+            (f"{head}\n{line}\n", "#statement-body", "theirs missing here"),
+        ):
+            await form.get_by_label("File").set_input_files(
+                {"name": "they sent.csv", "mimeType": "text/csv", "buffer": text.encode()}
+            )
+            await form.get_by_role("button", name="Compare").click()
+            await expect(one.page.locator(place)).to_contain_text(told)
+        await expect(one.page.locator("#statement-problem")).to_be_hidden()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

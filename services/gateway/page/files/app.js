@@ -12,6 +12,7 @@ import { Live } from "./live.js";
 import { showRecent } from "./recent.js";
 import { showReplicas } from "./replicas.js";
 import { followSearch } from "./search.js";
+import { followStatement, offerProviders } from "./statement.js";
 import { followAddress } from "./story.js";
 import { showTiles } from "./tiles.js";
 import { listUnresolved } from "./unresolved.js";
@@ -69,6 +70,7 @@ live.addEventListener("frame", ({ detail: frame }) => {
   showLanes(frame);
   showReplicas(frame);
   showRecent(frame);
+  offerProviders(frame);
   charts.add(frame);
   if (frame.flow !== null && frame.flow.counts.unresolved !== inLimbo) {
     inLimbo = frame.flow.counts.unresolved;
@@ -80,3 +82,4 @@ document.addEventListener("acted", () => setTimeout(refresh, 400)); // the ledge
 window.addEventListener("hashchange", followAddress);
 setInterval(refresh, LISTS_EACH_MS);
 followSearch();
+followStatement();
