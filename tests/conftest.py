@@ -10,7 +10,7 @@ from psycopg import sql
 from redis import Redis
 
 from shared.runtime.redis import Client, connect
-from tests import servers
+from tests import leaks, servers
 from tests.vouching import vouch_for
 
 _WORKERS_MAX = 4
@@ -24,6 +24,16 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_report_header() -> str:
     """Say which servers the tests run on."""
     return f"servers: {servers.kind()}"
+
+
+@pytest.fixture(autouse=True)
+def _logs_tell_no_secret() -> Iterator[None]:
+    """Whatever a test makes our code say, no line holds a key, a token or a whole phone."""
+    leaks.listen()
+    yield
+    told = leaks.LINES[:]
+    leaks.LINES.clear()
+    assert not told, told
 
 
 @pytest.fixture(scope="session")

@@ -62,6 +62,7 @@ class Carrier:
     ) -> None:
         self._on_held = on_held
         self._name = provider.facts.name
+        self._log = log.bind(provider=self._name)
         self._provider = provider
         self._topups = topups
         self._partition = partition
@@ -101,7 +102,7 @@ class Carrier:
                 await self._restore_lost(sale)
                 return 0
             case _:
-                log.info("topup_not_begun", topup_id=sale.topup_id, reply=begun.status)
+                self._log.info("topup_not_begun", topup_id=sale.topup_id, reply=begun.status)
                 return 0
 
     async def _verdict(
@@ -150,7 +151,7 @@ class Carrier:
         said = named(answer)
         metrics.call_seconds(self._name).observe(elapsed)
         metrics.attempts(self._name, said).inc()
-        log.info(
+        self._log.info(
             "attempt_finished",
             topup_id=sale.topup_id,
             mode=begun.status,
@@ -226,7 +227,7 @@ class Carrier:
         if reply != "moved":
             return False
         metrics.MOVED.labels(self._name, lane, why).inc()
-        log.info("topup_moved", topup_id=sale.topup_id, why=why, lane=self._name, to=lane)
+        self._log.info("topup_moved", topup_id=sale.topup_id, why=why, to=lane)
         return True
 
     async def _park(self, sale: Sale, nonce: str, verdict: Park, said: bytes) -> None:
@@ -246,7 +247,7 @@ class Carrier:
         self._crash("dispatcher.after_park")
         if reply == "lost":
             await self._restore(lost(sale, by=self._by))
-        log.info(
+        self._log.info(
             "topup_parked",
             topup_id=sale.topup_id,
             why=verdict.why,
@@ -261,20 +262,20 @@ class Carrier:
         if problem is None:
             await self._restore(found)
         else:
-            log.error("entry_is_no_topup", provider=self._name, problem=problem)
+            self._log.error("entry_is_no_topup", problem=problem)
 
     async def _restore(self, restoring: Restoring) -> None:
         """Write down what we know of a topup whose record went with its server."""
         reply, state = await self._steps.restore(restoring)
-        log.error("topup_restored", topup_id=restoring.id, reply=reply, state=state)
+        self._log.error("topup_restored", topup_id=restoring.id, reply=reply, state=state)
 
     def _report(self, sale: Sale, reply: str, state: str) -> None:
         if reply == "ok":
-            seconds = max(self._clock.now_ms() - sale.accepted_at_ms, 0) / 1_000
-            metrics.settle_seconds(self._name, state).observe(seconds)
-            log.info("topup_settled", topup_id=sale.topup_id, state=state, elapsed_s=seconds)
+            ms = max(self._clock.now_ms() - sale.accepted_at_ms, 0)
+            metrics.settle_seconds(self._name, state).observe(ms / 1_000)
+            self._log.info("topup_settled", topup_id=sale.topup_id, state=state, elapsed_ms=ms)
         else:
-            log.warning("outcome_not_taken", topup_id=sale.topup_id, reply=reply, state=state)
+            self._log.warning("outcome_not_taken", topup_id=sale.topup_id, reply=reply, state=state)
 
     async def _bury(self, entry: Entry, problem: str) -> None:
         metrics.BURIED.labels(self._name).inc()
@@ -287,7 +288,7 @@ class Carrier:
             reason=f"unreadable: {problem}",
             payload=entry.fields.get("body", b"")[:DEAD_PAYLOAD_BYTES_MAX],
         )
-        log.error("entry_buried", provider=self._name, entry=entry.id, state=state)
+        self._log.error("entry_buried", entry=entry.id, state=state)
 
 
 def _topup_id_in(entry: Entry) -> str:

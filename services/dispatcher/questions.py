@@ -90,7 +90,9 @@ class Questions:
         reply = None
         if verdict is not None:
             reply = await self._settle(partition, record, sold, verdict, asked_at_ms)
-        log.info("unresolved_asked", topup_id=record.id, answer=said, reply=reply)
+        log.info(
+            "unresolved_asked", topup_id=record.id, provider=self._name, answer=said, reply=reply
+        )
 
     async def _answer(self, sold: Sold, reference: str) -> Answer:
         try:

@@ -4,15 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Iterator, Sequence
 from typing import Final
 
-import structlog
-
 from services.dispatcher.lanes import LaneWatch
 from services.dispatcher.worker import Lane
 from shared.bus.topups import Topups
 from shared.contracts.limits import BATCH_MAX
 from shared.runtime.upkeep import keep_up
-
-log = structlog.get_logger()
 
 MOVE_BATCHES_MAX: Final = 8
 """Of a held lane's unread entries, so many batches are looked through a second."""
@@ -54,8 +50,6 @@ class Upkeep:
         now_ms = await self._topups.now_ms(partition)
         while True:
             replies = await self._topups.wake_due(partition, now_ms=now_ms, count_max=BATCH_MAX)
-            if replies:
-                log.info("topups_woken", partition=partition, replies=replies)
             moved = sum(replies.get(reply, 0) for reply in MOVED)
             if not moved or sum(replies.values()) < BATCH_MAX:
                 return

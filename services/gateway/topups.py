@@ -265,6 +265,7 @@ def _log_accepted(asked: Asked, accepted: Accepted, order: Order) -> None:
         customer_id=request.customer_id,
         provider=request.provider,
         amount_minor=request.amount_minor,
+        currency=request.currency,
         phone=mask_phone(request.phone),
         **({"request_id": asked.request_id} if asked.request_id else {}),
     )

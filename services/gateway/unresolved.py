@@ -3,6 +3,7 @@
 from hashlib import sha256
 from typing import Any, Final
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from uuid_utils import uuid7
@@ -50,6 +51,8 @@ from shared.contracts.proposals import (
 from shared.contracts.states import Reason, State
 from shared.contracts.streams import partition_of
 from shared.runtime.moments import instant_ms
+
+log = structlog.get_logger()
 
 _PROPOSE: Final = '{"to": "failed", "evidence": "ticket 4711", "asked_at": "2026-11-24T03:00:00Z"}'
 _CONFIRM: Final = '{"proposal": "0195f2c4-7a1e-7c3b-9a50-2f6d1c0b8e11"}'
@@ -192,7 +195,7 @@ class UnresolvedRoutes:
         }
         reference = record.provider_reference
         evidence = Evidence(provider_reference=reference, raw=raw, by=who)
-        return await on_streams(
+        reply, detail = await on_streams(
             self._topups.resolve(
                 partition_of(record.request.customer_id, len(self._topups.keys)),
                 record,
@@ -207,6 +210,10 @@ class UnresolvedRoutes:
                 ),
             )
         )
+        if reply == "ok":
+            to, lane = proposal.settle_as, record.sold_by[0]
+            log.info("topup_resolved", topup_id=record.id, provider=lane, state=to, who=who)
+        return reply, detail
 
 
 def _proposal(asked: Propose, row: Unresolved, who: str) -> Proposal:

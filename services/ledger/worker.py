@@ -267,6 +267,15 @@ class Bookkeeper:
             + [one.accepted_at_ms for one in sheet.requests]
         )
         metrics.LAG_SECONDS.set(max(self._clock.now_ms() - oldest_ms, 0) / 1_000)
+        for one in sheet.outcomes:
+            provider = one.provider or one.request.body.provider
+            log.info(
+                "topup_booked",
+                topup_id=one.request.topup_id,
+                provider=provider,
+                state=one.state,
+                seq=one.seq,
+            )
         if booked.set_aside:
             metrics.SET_ASIDE.inc(booked.set_aside)
             log.error("entries_set_aside", count=booked.set_aside)

@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
+import structlog
 
 from shared.bus.records import place, text
 from shared.contracts.events import key_hash_in, route_in
+from shared.contracts.states import Reason, State
 from shared.contracts.streams import DISPATCHER_GROUP, PartitionKeys
 from shared.runtime.redis import Client
+
+log = structlog.get_logger()
 
 
 class Named(Protocol):
@@ -60,3 +64,20 @@ async def by_lane(
         if lane is not None:
             lanes.setdefault(text(lane), []).append(carried(topup_id, body or b""))
     return lanes
+
+
+def tell_steps(provider: str, items: Sequence[Carried], replies: Sequence[str]) -> None:
+    """Log what became of those that moved; what stays where it is is no news."""
+    for one, reply in zip(items, replies, strict=True):
+        if reply == "woken":
+            log.info("topup_woken", topup_id=one.id, provider=provider)
+        elif reply == "moved":
+            log.info("topup_moved", topup_id=one.id, provider=provider, why=Reason.LANE_HELD)
+        elif reply == "expired":
+            log.info(
+                "topup_settled",
+                topup_id=one.id,
+                provider=provider,
+                state=State.FAILED,
+                reason=Reason.EXPIRED,
+            )

@@ -7,7 +7,7 @@ import msgspec
 
 from shared.bus import functions
 from shared.bus.calls import Caller, failed_item
-from shared.bus.carried import Carried, Named, by_lane, unread
+from shared.bus.carried import Carried, Named, by_lane, tell_steps, unread
 from shared.bus.messages import (
     Acceptance,
     Accepted,
@@ -295,4 +295,6 @@ class Topups:
         keys = self._keys(partition, provider, items)
         keys += self.keys[partition].lanes_of(item.route for item in items)
         args = [self.window_ms, *(item.id for item in items)]
-        return [text(reply[0]) for reply in await self._caller.call(function, keys, args)]
+        replies = [text(reply[0]) for reply in await self._caller.call(function, keys, args)]
+        tell_steps(provider, items, replies)
+        return replies

@@ -18,6 +18,7 @@ from typing import Any, Self
 import aiohttp
 
 from ops.ports import free_port
+from tests.leaks import check_logs
 
 ROOT = Path(__file__).parents[2]
 READY_S_MAX = 90.0
@@ -231,13 +232,14 @@ class Running:
             raise
 
     def stop(self) -> None:
-        """Drain it, and insist that it ends."""
+        """Drain it, and insist that it ends, and that its logs tell no secret."""
         self.process.send_signal(signal.SIGTERM)
         try:
             assert self.process.wait(90) == 0
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
+        check_logs(self.folder)
 
     def _wait_until_up(self, output: Path) -> None:
         deadline = time.monotonic() + READY_S_MAX

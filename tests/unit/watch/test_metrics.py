@@ -16,8 +16,8 @@ KNOWN = SAMPLES | FOREIGN | {rule["record"] for rule in recorded()}
 NO_METRICS = {
     "topup_id", "topup_ledger", "topup_new", "topup_export",  # a field, a role, a database, a file
     "topup_accepted", "topup_repeated", "topup_not_begun", "topup_moved", "topup_parked",
-    "topup_settled", "topup_restored", "topup_woken", "topup_expired", "topup_resolved",
-    "topup_booked", "topup_not_accepted", "topup_abandoned",  # lines of logs
+    "topup_settled", "topup_restored", "topup_woken", "topup_resolved", "topup_booked",
+    "topup_not_accepted", "topup_abandoned",  # lines of logs
 }  # fmt: skip
 
 
