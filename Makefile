@@ -15,7 +15,7 @@ cluster: .venv/.local ## the same with the streams on a Valkey Cluster of three 
 	@exec .venv/bin/python -m ops.cluster_up
 
 test: .venv/.dev ## the tests of each change, on real servers and real processes
-	$(PY) -m pytest -n auto --dist loadfile -m "not long and not watch and not page"
+	$(PY) -m pytest -n auto --dist loadfile -m "not long and not watch and not page and not tls"
 test-long: .venv/.dev ## the tests that take longer: supervision, replay, screens, scaling under load, lost data, overload, an attack on the API
 	$(PY) -m pytest -n auto --dist loadfile -m long
 test-page: .venv/.dev ## the operators' page in a real browser (needs Chromium; SHOTS=folder for its pictures)
@@ -87,6 +87,10 @@ soak: .venv/.dev ## sell for long; nothing that a process holds may grow (MINUTE
 	$(PY) -m tests.load.soak
 rolling: .venv/.dev ## sell while every replica is replaced by this version, and back; nobody may notice (RATE=40; needs the history)
 	$(PY) -m tests.rolling
+.PHONY: check-tls
+check-tls: .venv/.dev ## Redis and PostgreSQL over TLS, on Debian's servers (apt-get install redis-server postgresql)
+	@command -v redis-server > /dev/null && ls /usr/lib/postgresql/*/bin/postgres > /dev/null 2>&1 || { echo "redis-server or postgresql is missing: apt-get install redis-server postgresql"; exit 1; }
+	$(PY) -m pytest -q -m tls tests/tls
 chaos-self-test: .venv/.dev ## seeded bugs, each to be caught by a run of chaos
 	$(PY) -m tests.chaos.selftest
 

@@ -13,7 +13,7 @@ from shared.bus.topups import Topups
 from shared.contracts.errors import TopupError
 from shared.contracts.states import Reason
 from shared.contracts.streams import PartitionKeys
-from shared.runtime.redis import Client, connect, durability, refuses_writes
+from shared.runtime.redis import Client, connect, durability, durability_set, refuses_writes
 
 _EVICTION: Final = "noeviction"
 _RECONCILE: Final = "run `topup reconcile streams`; docs/operations.md, When Valkey is lost"
@@ -90,7 +90,11 @@ async def _durable(client: Client, key: str, told: str | None, of: str) -> Findi
             f"set REDIS_REPLICAS={attached}, or REDIS_REPLICAS=0 where none can be promoted",
         )
     replicas = int(told) if told and told.isdigit() else 0  # else its own check tells
-    found = await durability(client, replicas=replicas, key=key)
+    found = (
+        await durability(client, replicas=replicas, key=key)
+        if replicas
+        else await durability_set(client)
+    )
     if found in ("fsync", "replicated"):
         where = f"disk, here and on {replicas} replicas" if replicas else "disk"
         return Finding(f"durability{of}", f"every answered write is on {where}")
@@ -145,9 +149,7 @@ async def _functions(client: Client, of: str) -> Finding:
     found = await client.execute_command("FUNCTION", "LIST", "LIBRARYNAME", functions.LIBRARY)
     if found:
         return Finding(f"functions{of}", f"{functions.LIBRARY} is loaded")
-    return Finding(
-        f"functions{of}", f"{functions.LIBRARY} is missing", "run `python -m shared.bus load`"
-    )
+    return Finding(f"functions{of}", f"{functions.LIBRARY} is missing", "run `topup migrate`")
 
 
 def _partitions(written: int | None, configured: str) -> Finding:

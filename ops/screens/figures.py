@@ -13,7 +13,7 @@ from services.ledger.store import Past
 from shared.bus.queue import Queue, read_queue
 from shared.contracts.peers import Totals
 from shared.runtime.clock import Clock
-from shared.runtime.redis import durability
+from shared.runtime.redis import TRIALS_KEY, durability_set
 
 LOOK_S_MAX: Final = 8.0
 PartT = TypeVar("PartT")
@@ -74,7 +74,7 @@ async def _flow() -> Flow:
             queue=await read_queue(
                 streams.client, streams.topups, now_ms=await streams.topups.now_ms()
             ),
-            durability=await durability(streams.client),
+            durability=await durability_set(await streams.client.at(TRIALS_KEY)),
         )
 
 

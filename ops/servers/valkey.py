@@ -62,15 +62,25 @@ def member(*, bus: int, password: str, timeout_ms: int) -> str:
     return DURABLE + _MEMBER.format(bus=bus, password=password, timeout_ms=timeout_ms)
 
 
-def prepare(
-    folder: Path, *, name: str, port: int, password: str, keeps: str, parent_gone: Signals | None
+def prepare(  # noqa: PLR0913 - all that a server is made of
+    folder: Path,
+    *,
+    name: str,
+    port: int,
+    password: str,
+    keeps: str,
+    parent_gone: Signals | None,
+    users: str = "",
 ) -> Server:
-    """Write the configuration into the folder; the password stays out of the process list."""
+    """Write the configuration into the folder; the password stays out of the process list.
+
+    `users` are the lines that make users beside the one who may do everything.
+    """
     folder = folder.resolve()
     refuse_lost(folder, complete=any((folder / "appendonlydir").glob("*.manifest")))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     configuration = folder / "valkey.conf"
-    text = _SHARED.format(port=port, password=password, folder=folder) + keeps
+    text = _SHARED.format(port=port, password=password, folder=folder) + keeps + users
     with os.fdopen(
         os.open(configuration, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w"
     ) as out:

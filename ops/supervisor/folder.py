@@ -45,6 +45,10 @@ class Folder(Struct, frozen=True):
         """The private key that evidence is signed with, drawn at the first run."""
         return self.root / "evidence.pem"
 
+    def password(self, service: str) -> Path:
+        """The password of one service, drawn at the first run."""
+        return self.root / "passwords" / service
+
     @property
     def logs(self) -> Path:
         """One file an instance."""
@@ -62,7 +66,8 @@ class Folder(Struct, frozen=True):
         """
         try:
             self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
-            self.logs.mkdir(mode=0o700, exist_ok=True)
+            for private in (self.logs, self.root / "passwords"):
+                private.mkdir(mode=0o700, exist_ok=True)
             write_private(self.root / "writable", "")
             (self.root / "writable").unlink()
         except OSError as error:

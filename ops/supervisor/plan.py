@@ -52,7 +52,7 @@ SERVICES: Final = (
         module="services.ratelimiter",
         count=1,
         after=("valkey", "valkey-limits"),
-        told=("REDIS_URL", "LIMITER_REDIS_URL"),
+        told=("REDIS_URL", "LIMITER_REDIS_URL", "RATELIMITER_PASSWORD"),
         port="shared",
     ),
     Service(
@@ -60,7 +60,7 @@ SERVICES: Final = (
         module="services.ledger",
         count=1,
         after=("functions", "migrations"),
-        told=("REDIS_URL", "DATABASE_URL", "EVIDENCE_KEY"),
+        told=("REDIS_URL", "DATABASE_URL", "LEDGER_PASSWORD", "EVIDENCE_KEY"),
         port="shared",
     ),
     Service(
@@ -68,7 +68,7 @@ SERVICES: Final = (
         module="services.dispatcher",
         count=3,
         after=("functions", "sandbox"),
-        told=("REDIS_URL", "LEDGER_URL", *_ACCESS),
+        told=("REDIS_URL", "DISPATCHER_PASSWORD", "LEDGER_URL", *_ACCESS),
     ),
     Service(
         name="gateway",
@@ -77,7 +77,7 @@ SERVICES: Final = (
         after=("functions", "ratelimiter", "ledger", "customer"),
         told=(
             *("REDIS_URL", "RATELIMITER_URL", "LEDGER_URL", "PROVIDERS_OFFERED"),
-            *("ADMIN_KEY", "SESSION_KEY"),
+            *("GATEWAY_PASSWORD", "ADMIN_KEY", "SESSION_KEY"),
         ),
         port="public",
     ),
@@ -97,7 +97,7 @@ class Task(Struct, frozen=True, kw_only=True):
 TASKS: Final = (
     Task(
         name="functions",
-        arguments=("-m", "shared.bus", "load"),
+        arguments=("-m", "shared.bus", "migrate"),
         after=("valkey",),
         told=("REDIS_URL",),
     ),
@@ -156,7 +156,7 @@ def for_this_machine(plan: Plan, environ: Mapping[str, str]) -> Plan:
 def told_to_commands(wiring: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
     """Return what the other commands must know to look at what runs."""
     everything = environment(tuple(_TOLD), wiring, environ)
-    wanted = _TOLD | _SETTINGS
+    wanted = _TOLD - {f"{service.name.upper()}_PASSWORD" for service in SERVICES} | _SETTINGS
     return {n: value for n, value in everything.items() if n.removesuffix("_FILE") in wanted}
 
 
@@ -175,7 +175,12 @@ def environment(
         if name not in _OURS
         and (name.removesuffix("_FILE") not in _TOLD or name.removesuffix("_FILE") in told)
     }
-    ours = {name: wiring[name] for name in told if name in wiring and not given(name, environ)}
+    ours = {
+        variable: wiring[variable]
+        for name in told
+        for variable in (name, f"{name}_FILE")
+        if variable in wiring and not given(name, environ)
+    }
     return result | ours | {"PYTHONUNBUFFERED": "1"}
 
 

@@ -5,18 +5,17 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from msgspec import Struct
 
-from ops.connections import setting
 from ops.ports import free_port
 from ops.servers import postgres, valkey
 from ops.servers.server import Server
 from ops.supervisor.demo import Demo, evidence_key
 from ops.supervisor.folder import Folder
+from ops.supervisor.logins import Logins, draw_logins
 from ops.supervisor.plan import HOST, Plan, given
-from services.ledger.logins import LEDGER_ROLE
+from shared.bus.rights import configured
 from shared.contracts.access import ACCESS, set_up
 
 
@@ -38,7 +37,8 @@ def wire(
     plan: Plan, folder: Folder, environ: Mapping[str, str], *, demo: Demo, public_port: int
 ) -> Wiring:
     """Prepare the servers that are needed, and name everything."""
-    servers = _servers(folder.root, environ)
+    logins = draw_logins(folder, environ)
+    servers = _servers(folder.root, environ, logins)
     ports = {s.name: free_port() for s in plan.services if s.port == "shared"}
     ports |= {s.name: public_port for s in plan.services if s.port == "public"}
     variables = {
@@ -55,12 +55,9 @@ def wire(
     for variable, service in ANSWERED.items():
         if service in ports:
             variables[variable] = f"http://{HOST}:{ports[service]}"
-    own: dict[str, dict[str, str]] = {}
     if "postgres" in servers:
-        password = setting("LEDGER_PASSWORD", environ) or secrets.token_urlsafe(24)
-        variables["LEDGER_PASSWORD"] = password
-        own["ledger"] = {"DATABASE_URL": _as_ledger(servers["postgres"], password)}
-    return Wiring(servers=servers, ports=ports, variables=variables, own=own)
+        variables |= logins.files["ledger"]  # the migrations let it log in
+    return Wiring(servers=servers, ports=ports, variables=variables, own=logins.told(servers))
 
 
 _SERVED = {
@@ -86,18 +83,14 @@ def _sandbox_access(url: str) -> dict[str, str]:
     }
 
 
-def _as_ledger(server: Server, password: str) -> str:
-    """Return where the ledger's own role is served: it can add to the books, not change them."""
-    _, _, place = server.url.rpartition("@")
-    return f"postgresql://{LEDGER_ROLE}:{quote(password, safe='')}@{place}"
-
-
-def _servers(root: Path, environ: Mapping[str, str]) -> dict[str, Server]:
+def _servers(root: Path, environ: Mapping[str, str], logins: Logins) -> dict[str, Server]:
     servers: list[Server] = []
     if not given("REDIS_URL", environ):
-        servers.append(_valkey(root / "valkey", "valkey", valkey.DURABLE))
+        users = configured(logins.passwords)
+        servers.append(_valkey(root / "valkey", valkey.DURABLE, users))
         if not given("LIMITER_REDIS_URL", environ):
-            servers.append(_valkey(root / "valkey-limits", "valkey-limits", valkey.VOLATILE))
+            users = configured(logins.of_limits)
+            servers.append(_valkey(root / "valkey-limits", valkey.VOLATILE, users))
     if not given("DATABASE_URL", environ):
         servers.append(
             postgres.prepare(
@@ -110,13 +103,14 @@ def _servers(root: Path, environ: Mapping[str, str]) -> dict[str, Server]:
     return {server.name: server for server in servers}
 
 
-def _valkey(folder: Path, name: str, keeps: str) -> Server:
+def _valkey(folder: Path, keeps: str, users: str) -> Server:
     """The keeper ends it, not the death of its parent: draining services still need it."""
     return valkey.prepare(
         folder,
-        name=name,
+        name=folder.name,
         port=free_port(),
         password=secrets.token_urlsafe(24),
         keeps=keeps,
+        users=users,
         parent_gone=None,
     )

@@ -1,9 +1,10 @@
-"""`python -m shared.bus load`: put the stream functions on the server."""
+"""`python -m shared.bus migrate`: what the servers of streams and limits need of a deployment."""
 
+import os
 import sys
 
-from shared.bus.functions import main
+from shared.bus.deploy import main
 
-if sys.argv[1:] != ["load"]:
-    sys.exit("usage: python -m shared.bus load")
-main()
+if sys.argv[1:] != ["migrate"]:
+    sys.exit("usage: python -m shared.bus migrate")
+main(os.environ)  # noqa: TID251 - a command of its own

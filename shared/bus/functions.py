@@ -1,28 +1,16 @@
 """Loads the library `topups1` where it is missing, and never puts an older one back."""
 
-import asyncio
-import os
 import re
-import sys
 from importlib.resources import files
 from typing import Final
 
-import msgspec
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
-from shared.contracts.errors import FunctionsUnsupported, InvalidSettings, TopupError
-from shared.runtime.redis import Client, connect
-from shared.runtime.replica import RedisUrl
-from shared.runtime.settings import load as read_settings
+from shared.contracts.errors import FunctionsUnsupported
+from shared.runtime.redis import Client
 
 LIBRARY: Final = "topups1"
 _MINOR: Final = re.compile(rb"^-- minor (\d+)$", re.MULTILINE)
-
-
-class LoadSettings(msgspec.Struct, frozen=True, rename="upper"):
-    """Where the functions go."""
-
-    redis_url: RedisUrl
 
 
 def source() -> bytes:
@@ -37,6 +25,7 @@ async def load(client: Client) -> bool:
 
     Raises:
         FunctionsUnsupported: the server has no FUNCTION command.
+        NoPermissionError: they are to be loaded, and this user may not.
     """
     return any([await _load(server) for server in await client.servers()])
 
@@ -48,6 +37,11 @@ async def _load(server: Client) -> bool:
         if present and _minor_of(_code(present[0])) >= _minor_of(ours):
             return False
         await server.line.ask("FUNCTION", "LOAD", "REPLACE", ours)
+    except NoPermissionError as error:  # who could replace them would have everybody's rights
+        raise NoPermissionError(
+            "the stream functions are missing or of an earlier version, and a service may not load "
+            "them; run: topup migrate"
+        ) from error
     except ResponseError as error:
         if "unknown command" in str(error).lower():
             raise FunctionsUnsupported(
@@ -65,23 +59,3 @@ def _code(library: list[bytes]) -> bytes:
 def _minor_of(code: bytes) -> int:
     found = _MINOR.search(code)
     return int(found[1]) if found else 0
-
-
-async def _load_once(url: str) -> None:
-    client = connect(url)
-    try:
-        await load(client)
-    finally:
-        await client.aclose()
-
-
-def main() -> None:
-    """Load into `REDIS_URL`, for a deployment whose services may not."""
-    try:
-        settings = read_settings(LoadSettings, os.environ)  # noqa: TID251 - a command of its own
-        asyncio.run(_load_once(settings.redis_url))
-    except InvalidSettings as problem:
-        sys.stderr.write(f"{problem}\n")
-        sys.exit(2)
-    except (TopupError, RedisError, OSError) as problem:
-        sys.exit(f"the functions could not be loaded: {problem}")

@@ -29,7 +29,7 @@ def load(kind: type[SettingsT], environ: Mapping[str, str]) -> SettingsT:
     problems: list[str] = []
     for field in msgspec.structs.fields(kind):
         try:
-            text = _text(field.encode_name, environ)
+            text = text_of(field.encode_name, environ)
             if text is not None:
                 values[field.encode_name] = _read(field, text)
             elif field.required:
@@ -56,8 +56,12 @@ def parse_duration_ms(text: str) -> int:
     return int(found[1]) * _UNIT_MS[found[2]]
 
 
-def _text(name: str, environ: Mapping[str, str]) -> str | None:
-    """Return the variable's text; empty counts as not set."""
+def text_of(name: str, environ: Mapping[str, str]) -> str | None:
+    """Return the variable's text, or what the file of `NAME_FILE` holds; empty counts as not set.
+
+    Raises:
+        ValueError: both are set, or the file cannot be read.
+    """
     value = environ.get(name) or None
     file = environ.get(f"{name}_FILE") or None
     if value is not None and file is not None:

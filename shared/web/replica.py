@@ -16,6 +16,7 @@ from shared.runtime import logs
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.descriptors import SPARE
 from shared.runtime.instance import Instance, identify
+from shared.runtime.passwords import with_password
 from shared.runtime.replica import ReplicaSettings
 from shared.runtime.settings import load
 from shared.web.health import Health, instance_app
@@ -62,7 +63,7 @@ def main(
     clock = SystemClock()
     instance = identify(service, environ, started=clock.monotonic())
     try:
-        settings = load(kind, environ)
+        settings = with_password(load(kind, environ), service, environ)
         logs.configure(level=settings.log_level, instance_id=instance.id)
         uvloop.run(_live(settings, instance, build(settings, instance, clock)))
     except InvalidSettings as problem:

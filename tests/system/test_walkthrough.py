@@ -2,10 +2,14 @@
 
 import asyncio
 import json
+import stat
+from pathlib import Path
 
+import psycopg
 import pytest
 
-from tests.system.stack import Stack, until
+from shared.runtime.redis import Client
+from tests.system.stack import Stack, accept, until
 
 pytestmark = pytest.mark.system
 
@@ -104,3 +108,46 @@ async def test_ps_lists_every_part(stack: Stack) -> None:
         "gateway": 3, "ratelimiter": 1, "dispatcher": 3, "ledger": 1, "sandbox": 1,
         "valkey": 1, "valkey-limits": 1, "postgres": 1,
     }  # fmt: skip
+
+
+async def test_each_service_has_its_own_login_and_lacks_no_right(
+    stack: Stack, redis: Client
+) -> None:
+    """No password or other's address is in an environment; nothing that they want is refused."""
+    (topup_id, *_) = await accept(stack, 10)
+    await stack.until_settled(10)
+    assert (await stack.status_of(topup_id))["status"] == "succeeded"
+    passwords = passwords_in(stack.folder / "passwords")
+    assert set(passwords) == {"gateway", "ratelimiter", "dispatcher", "ledger"}
+    state = json.loads((stack.folder / "state.json").read_text())["environment"]
+    (postgres,) = stack.ps("postgres")
+    for row in stack.ps():
+        if row["service"] not in passwords:
+            continue
+        told = environment_of(row["pid"])
+        assert not any(password in told for password in passwords.values())
+        assert state["DATABASE_URL"] not in told
+        assert state["REDIS_URL"] not in told
+        assert ("DATABASE_URL=" in told) == (row["service"] == "ledger")
+        for user in (f"topup-{row['service']}", "topup_ledger", "topup"):
+            if (user, row["service"]) == ("topup_ledger", "ledger"):
+                continue
+            with pytest.raises(psycopg.OperationalError, match="authentication failed"):
+                psycopg.connect(
+                    host="127.0.0.1", port=postgres["port"], user=user, dbname="postgres",
+                    password=passwords[row["service"]],
+                )  # fmt: skip
+    users = {client["user"] for client in await redis.client_list()}
+    assert {"topup-gateway", "topup-dispatcher", "topup-ledger"} <= users
+    refused = await redis.line.ask("ACL", "LOG")
+    assert [dict(zip(one[::2], one[1::2], strict=True)) for one in refused] == []
+
+
+def passwords_in(folder: Path) -> dict[str, str]:
+    """Return each service's; nobody else may read their files."""
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in folder.iterdir())
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def environment_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/environ").read_bytes().decode()

@@ -26,6 +26,7 @@ from shared.runtime.instance import identify
 from shared.runtime.redis import Client
 from tests.contract.providers.sandboxes import ACCESS, Sandbox, sandbox
 from tests.integration.bus.bench import until
+from tests.rights import as_service
 
 pytestmark = pytest.mark.integration
 
@@ -121,7 +122,8 @@ async def dispatcher(
     made = {FINE: Latcom(access(fine.url)), ILL: Named(access(ill.url))}
     monkeypatch.setattr(app, "providers", lambda _settings: made)
     settings = DispatcherSettings(
-        instance_port=1, redis_url=redis_url, queue_concurrency=SLOTS, stall_ms=60_000,
+        instance_port=1, redis_url=as_service(redis_url, "dispatcher"), queue_concurrency=SLOTS,
+        stall_ms=60_000,
         breaker_failures=BREAKER, breaker_hold_ms=500, latcom_url=fine.url,
         latcom_username="x", latcom_password="x", latcom_dist_api="x", latcom_user_uid="x",
     )  # fmt: skip

@@ -24,6 +24,7 @@ from tests.integration.bus.bench import Bench
 from tests.integration.gateway.house import House, house
 from tests.integration.gateway.ledger_stand import CUSTOMER, MERCHANT, SECRET
 from tests.integration.gateway.people import NAMES, People
+from tests.rights import as_service
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -79,7 +80,7 @@ async def ledger(home: House, key: Key, database_url: str) -> AsyncIterator[str]
     settings = LedgerSettings(
         port=port,
         instance_port=1,
-        redis_url=home.redis_url,
+        redis_url=as_service(home.redis_url, "ledger"),
         database_url=database_url,
         drain_timeout_ms=1_000,
     )

@@ -18,6 +18,7 @@ from shared.runtime.instance import identify
 from shared.web.replica import Service
 from tests.integration.gateway.described import Description
 from tests.integration.gateway.ledger_stand import CUSTOMER, MERCHANT, SECRET, LedgerStand
+from tests.rights import as_service
 
 ADMIN_KEY = "admin-key-of-the-tests"
 SESSION_KEY = "session-key-of-the-tests-32-signs"
@@ -70,6 +71,8 @@ class House:
     def __init__(self, redis_url: str, limits_url: str, ledger: LedgerStand) -> None:
         self.redis_url = redis_url
         self.limits_url = limits_url
+        self._as_gateway = as_service(redis_url, "gateway")
+        self._as_ratelimiter = as_service(limits_url, "ratelimiter")
         self.ledger = ledger
         self.clock = SetForward()
         self.session = aiohttp.ClientSession(
@@ -97,7 +100,7 @@ class House:
         settings = RatelimiterSettings(
             port=self.ratelimiter_port,
             instance_port=1,
-            limiter_redis_url=self.limits_url,
+            limiter_redis_url=self._as_ratelimiter,
             drain_timeout_ms=1_000,
         )
         instance = identify("ratelimiter", {}, started=0.0)
@@ -109,7 +112,7 @@ class House:
         told: dict[str, Any] = {
             "port": port,
             "instance_port": 1,
-            "redis_url": self.redis_url,
+            "redis_url": self._as_gateway,
             "ratelimiter_url": f"http://127.0.0.1:{self.ratelimiter_port}",
             "ledger_url": self.ledger.url,
             "admin_key": ADMIN_KEY,

@@ -20,6 +20,7 @@ from services.ledger.migrations import migrate, shipped
 from shared.contracts.states import State
 from shared.contracts.streams import LEDGER_GROUP, PartitionKeys
 from tests.integration.ledger.entries import outcome_fields, request_fields, topup_id
+from tests.rights import as_service
 
 pytestmark = pytest.mark.integration
 
@@ -86,7 +87,7 @@ def serve(redis_url: str, service_url: str) -> Iterator[Callable[..., Process]]:
     started: list[Process] = []
 
     def start(**settings: str) -> Process:
-        started.append(Process(redis_url, service_url, **settings))
+        started.append(Process(as_service(redis_url, "ledger"), service_url, **settings))
         return started[-1]
 
     yield start

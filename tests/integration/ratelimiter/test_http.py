@@ -15,6 +15,7 @@ from services.ratelimiter.settings import RatelimiterSettings
 from shared.contracts.peers import LimitCheck, LimitReply, LimitRequest
 from shared.runtime.clock import SystemClock
 from shared.runtime.instance import identify
+from tests.rights import as_service
 
 pytestmark = pytest.mark.integration
 
@@ -24,7 +25,10 @@ async def ratelimiter(redis_url: str) -> AsyncIterator[str]:
     """Run one; yield its address."""
     port = free_port()
     settings = RatelimiterSettings(
-        port=port, instance_port=1, limiter_redis_url=redis_url, drain_timeout_ms=1_000
+        port=port,
+        instance_port=1,
+        limiter_redis_url=as_service(redis_url, "ratelimiter"),
+        drain_timeout_ms=1_000,
     )
     service = build(settings, identify("ratelimiter", {}, started=0.0), SystemClock())
     await service.open()

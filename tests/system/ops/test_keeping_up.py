@@ -107,7 +107,7 @@ def test_doctor_sees_what_runs(run: Run) -> None:
     assert "appendfsync always" in done.stdout
     assert "maxmemory-policy noeviction" in done.stdout
     assert "set `hash-max-listpack-value 1024`" in done.stdout
-    assert "python -m shared.bus load" in done.stdout
+    assert "run `topup migrate`" in done.stdout
     assert "5 of" in done.stderr
 
 
