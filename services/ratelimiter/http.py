@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from services.ratelimiter import metrics
 from services.ratelimiter.rules import BODY_BYTES_MAX, REQUESTS_MAX, read_request
 from services.ratelimiter.store import Windows
-from shared.contracts.errors import InvalidRequest, Overloaded
+from shared.contracts.errors import InvalidRequest, NotKnown, Overloaded
 from shared.contracts.peers import LIMIT_PATH, LimitReply, LimitRequest
 from shared.runtime.batching import Batcher
 from shared.runtime.clock import Clock
@@ -52,7 +52,7 @@ class CheckApp:
             return render("too_large", f"The body is larger than {BODY_BYTES_MAX} bytes")
         except InvalidRequest as error:
             return render(error.code, str(error))
-        except (RedisError, OSError, Overloaded) as error:
+        except (RedisError, OSError, Overloaded, NotKnown) as error:
             log.warning("check_failed", problem=str(error) or type(error).__name__)
             return render("unavailable", "The windows cannot be reached; ask again")
         return 200, [(b"content-type", b"application/json")], msgspec.json.encode(reply)

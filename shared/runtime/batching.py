@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-from shared.contracts.errors import Overloaded
+from shared.contracts.errors import NotKnown, Overloaded
 from shared.contracts.limits import BATCH_MAX, WAITING_MAX
 
 ItemT = TypeVar("ItemT")
@@ -16,8 +16,10 @@ class Batcher(Generic[ItemT, ReplyT]):
     """Shares round trips between callers; alone, a caller waits for nobody.
 
     `run` gets at most `size_max` items and gives one reply for each, in order; when it raises, each
-    caller of that batch gets the error. More than `waiting_max` callers are refused at once. With
-    `gather_s`, for what nobody waits for, a batch that is not full waits so long for company.
+    caller of that batch gets the error. Nobody is left waiting: replies that cannot be told apart,
+    and a round trip that is cancelled, are NotKnown to all who are still there. More than
+    `waiting_max` callers are refused at once. With `gather_s`, for what nobody waits for, a batch
+    that is not full waits so long for company.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Batcher(Generic[ItemT, ReplyT]):
 
         Raises:
             Overloaded: too many wait already; this item was not sent.
+            NotKnown: nobody knows which reply is this item's, or whether it was sent.
             TimeoutError: no reply within that time; it may have been sent.
         """
         if len(self._waiting) >= self._waiting_max:
@@ -57,6 +60,7 @@ class Batcher(Generic[ItemT, ReplyT]):
             expiry.cancel()
 
     async def _drain(self) -> None:
+        batch: list[tuple[ItemT, asyncio.Future[ReplyT]]] = []
         try:
             while self._waiting:
                 if self._gather_s and len(self._waiting) < self._size_max:
@@ -66,6 +70,9 @@ class Batcher(Generic[ItemT, ReplyT]):
                 await self._send([pair for pair in batch if not pair[1].done()])
         finally:
             self._task = None
+            left = [*batch, *self._waiting]  # only where it was cancelled
+            self._waiting.clear()
+            _fail(left, NotKnown("the round trip was cancelled"))
 
     async def _send(self, batch: list[tuple[ItemT, asyncio.Future[ReplyT]]]) -> None:
         if not batch:
@@ -73,13 +80,20 @@ class Batcher(Generic[ItemT, ReplyT]):
         try:
             replies = await self._run([item for item, _ in batch])
         except Exception as error:  # noqa: BLE001 - each caller of the batch gets it
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
+            _fail(batch, error)
+            return
+        if len(replies) != len(batch):
+            _fail(batch, NotKnown(f"{len(replies)} replies came to {len(batch)} items"))
             return
         for (_, future), reply in zip(batch, replies, strict=True):
             if not future.done():
                 future.set_result(reply)
+
+
+def _fail(pairs: Iterable[tuple[ItemT, asyncio.Future[ReplyT]]], error: Exception) -> None:
+    for _, future in pairs:
+        if not future.done():
+            future.set_exception(error)
 
 
 def _expire(reply: asyncio.Future[ReplyT]) -> None:

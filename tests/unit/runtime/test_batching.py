@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from shared.contracts.errors import NotKnown
 from shared.runtime.batching import Batcher
 
 
@@ -92,3 +93,39 @@ def test_a_round_trip_may_end_after_who_asked_has_gone() -> None:
         assert await batcher(2, within_s=60) == 2
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("replies", [[], [1], [1, 2, 3]])
+def test_replies_that_nobody_can_tell_apart_are_not_known(replies: list[int]) -> None:
+    """No caller is given another one's, none waits for ever, and the next round trip is as ever."""
+
+    async def run(items: Sequence[int]) -> Sequence[int]:
+        return items if list(items) == [4] else replies
+
+    async def story() -> None:
+        batcher = Batcher(run, gather_s=0.01)
+        for told in await asyncio.gather(batcher(1), batcher(2), return_exceptions=True):
+            assert isinstance(told, NotKnown)
+        assert await batcher(4) == 4
+
+    asyncio.run(asyncio.wait_for(story(), 10))
+
+
+def test_a_round_trip_that_is_cancelled_leaves_nobody_waiting() -> None:
+    """Neither who was in it nor who waited for the next; whoever asks then is answered."""
+
+    async def story() -> None:
+        trips = Trips()
+        batcher = Batcher(trips.run)
+        first = asyncio.create_task(batcher(1))
+        await trips.left.wait()
+        second = asyncio.create_task(batcher(2))
+        await asyncio.sleep(0)
+        assert batcher._task is not None
+        batcher._task.cancel()
+        for told in await asyncio.gather(first, second, return_exceptions=True):
+            assert isinstance(told, NotKnown)
+        trips.back.set()
+        assert await batcher(3) == 3
+
+    asyncio.run(asyncio.wait_for(story(), 10))
