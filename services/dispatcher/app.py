@@ -40,7 +40,9 @@ class Dispatcher:
 
     def __init__(self, settings: DispatcherSettings, instance: Instance, clock: Clock) -> None:
         self._settings = settings
-        self._client = connect(settings.redis_url)
+        self._providers = providers(settings)
+        reads_max = len(self._providers) * settings.stream_partitions
+        self._client = connect(settings.redis_url, reads_max=reads_max)
         self._topups = Topups(
             self._client,
             partitions=settings.stream_partitions,
@@ -48,7 +50,6 @@ class Dispatcher:
             replicas=settings.redis_replicas,
         )
         self._draining = asyncio.Event()
-        self._providers = providers(settings)
         self._slots = {name: Slots(settings.queue_concurrency) for name in self._providers}
         self._watch = LaneWatch(self._topups, providers=list(self._providers))
         self._lanes = [

@@ -29,6 +29,8 @@ from shared.runtime.clock import Clock
 PAUSE_S_MIN: Final = 0.05
 PAUSE_S_MAX: Final = 0.4
 LANES_S_MAX: Final = 1.0
+LOOK_S_MAX: Final = 2.0
+"""Longer than a record takes; who asked asks again. It ends before a connection's own deadlines."""
 
 log = structlog.get_logger()
 
@@ -100,10 +102,11 @@ class Bus:
             Unverified: they do, but what they have may be older than what was told already.
         """
         try:
-            found = await self._looking[self._partition(customer_id)](topup_id)
+            looking = self._looking[self._partition(customer_id)]
+            found = await looking(topup_id, within_s=LOOK_S_MAX)
         except Unverified:
             raise
-        except (NotAccepted, NotKnown, Overloaded, RedisError) as error:
+        except (NotAccepted, NotKnown, Overloaded, RedisError, TimeoutError) as error:
             raise Unavailable("The topup cannot be looked up right now; ask again") from error
         if isinstance(found, ItemFailed):
             log.error("record_unreadable", topup_id=topup_id, problem=found.text)
@@ -120,9 +123,10 @@ class Bus:
         if self._clock.monotonic() - asked > LANES_S_MAX:
             self._lanes[partition] = (self._clock.monotonic(), lanes)
             try:
-                lanes = await self._topups.lanes(partition)
-            except (RedisError, OSError) as error:
-                log.warning("lanes_not_read", problem=str(error))
+                async with asyncio.timeout(LANES_S_MAX):
+                    lanes = await self._topups.lanes(partition)
+            except (RedisError, OSError) as error:  # a TimeoutError is one
+                log.warning("lanes_not_read", problem=str(error) or type(error).__name__)
             self._lanes[partition] = (self._clock.monotonic(), lanes)
         return lanes.get(provider, LaneState())
 

@@ -174,7 +174,7 @@ async def read_after(
 
 async def _patiently(client: Client, key: str, command: Command, *, block_ms: int) -> Any:  # noqa: ANN401 - as Redis has it
     answer_s = (block_ms + ANSWER_MS_MAX) / 1_000
-    (reply,) = await client.ask_patiently(key, [command], answer_s=answer_s)
+    (reply,) = await client.read_patiently(key, command, answer_s=answer_s)
     if isinstance(reply, Exception):
         raise reply
     return reply

@@ -69,9 +69,15 @@ class Cluster(AsyncCoreCommands):
     async def ask_patiently(
         self, key: str, commands: Sequence[Command], *, answer_s: float
     ) -> list[Any]:
-        """Do the same with commands that may wait at the server, on a connection of its own."""
+        """Do the same with writes that wait for replicas, on a connection of their own."""
         return await self._follow(
             key, commands, lambda server, some: server.lines.ask_each(some, answer_s=answer_s)
+        )
+
+    async def read_patiently(self, key: str, command: Command, *, answer_s: float) -> list[Any]:
+        """Do the same with a read that waits for something to read; writes wait for none."""
+        return await self._follow(
+            key, (command,), lambda server, some: server.reads.ask_each(some, answer_s=answer_s)
         )
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's

@@ -9,13 +9,25 @@ from typing import Any, Final
 from redis.asyncio.connection import Connection as Template
 from redis.asyncio.connection import SSLConnection
 from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.runtime.resp import IN_FLIGHT_MAX, Command, Connection, NotSent
 
 COMMAND_TIMEOUT_S: Final = 5.0
 CONNECT_TIMEOUT_S: Final = 2.0
+SILENT_TCP: Final = {
+    socket.TCP_KEEPIDLE: 5,
+    socket.TCP_KEEPINTVL: 2,
+    socket.TCP_KEEPCNT: 3,
+    socket.TCP_USER_TIMEOUT: 10_000,
+}
+"""Where nothing comes back from the other machine the kernel ends a connection: an idle one after
+some seconds, one with bytes under way after 10, when each of our own deadlines is over."""
 PAUSE_S_MIN: Final = 0.02
 PAUSE_S_MAX: Final = 0.5
+
+
+_CLOSED: Final = "the client is closed"
 
 
 class Server:
@@ -80,7 +92,10 @@ class Server:
         transport, connection = await asyncio.get_running_loop().create_connection(
             lambda: Connection(self._where), template.host, template.port, ssl=secure
         )
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in SILENT_TCP.items():
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
         return connection
 
     async def _introduce(self, connection: Connection) -> None:
@@ -112,6 +127,7 @@ class Line:
         self._connection: Connection | None = None
         self._opening = asyncio.Lock()
         self._waiting = 0
+        self._closed = asyncio.Event()
 
     async def ask(self, *command: str | bytes | float) -> Any:  # noqa: ANN401 - typed by who asks
         """Return the reply to one command; it is sent at most once.
@@ -136,7 +152,8 @@ class Line:
         return await connection.send(commands, COMMAND_TIMEOUT_S)
 
     async def aclose(self) -> None:
-        """Close the connection; whoever still waits for an answer is left without it."""
+        """Close the connection for good; whoever still waits for an answer is left without it."""
+        self._closed.set()
         if self._connection is not None:
             self._connection.abort()
             await self._connection.closed()
@@ -147,8 +164,13 @@ class Line:
         self._waiting += 1
         try:
             async with self._opening:
+                if self._closed.is_set():
+                    raise NotSent(_CLOSED)
                 if self._connection is None or not self._connection.usable:
                     self._connection = await self._server.connect()
+                    if self._closed.is_set():  # meanwhile: nobody would close it any more
+                        self._connection.abort()
+                        raise NotSent(_CLOSED)
                 return self._connection
         finally:
             self._waiting -= 1
@@ -159,8 +181,10 @@ class Lines:
 
     def __init__(self, server: Server, *, connections_max: int) -> None:
         self._server = server
+        self.connections_max = connections_max
         self._places = asyncio.Semaphore(connections_max)
         self._waiting = 0
+        self._closed = asyncio.Event()
         self._idle: list[Connection] = []
         self._lent: set[Connection] = set()
 
@@ -175,7 +199,8 @@ class Lines:
         """Return the replies to commands sent together, errors among them; raises as `Line.ask`.
 
         Cancelled, or without an answer, it ends the connection: the server must not go on waiting
-        for somebody who has left.
+        for somebody who has left. Without an answer all idle ones end too: a network that has
+        silently lost one has lost those as well, and each would cost somebody his deadline.
         """
         await self._take_place()
         try:
@@ -183,18 +208,24 @@ class Lines:
             self._lent.add(connection)
             try:
                 replies = await connection.send(commands, answer_s)
-            except BaseException:
+            except BaseException as problem:
                 connection.abort()
+                if isinstance(problem, RedisTimeoutError):
+                    self._end_idle()
                 raise
             finally:
                 self._lent.discard(connection)
-            self._idle.append(connection)
+            if self._closed.is_set():
+                connection.abort()
+            else:
+                self._idle.append(connection)
             return replies
         finally:
             self._places.release()
 
     async def aclose(self) -> None:
-        """Close all connections, those too that somebody waits on."""
+        """Close all connections for good, those too that somebody waits on."""
+        self._closed.set()
         connections = [*self._idle, *self._lent]
         for connection in connections:
             connection.abort()
@@ -202,11 +233,21 @@ class Lines:
             await connection.closed()
 
     async def _connection(self) -> Connection:
+        if self._closed.is_set():
+            raise NotSent(_CLOSED)
         while self._idle:
             connection = self._idle.pop()
             if connection.usable:
                 return connection
-        return await self._server.connect()
+        connection = await self._server.connect()
+        if self._closed.is_set():  # meanwhile: nobody would close it any more
+            connection.abort()
+            raise NotSent(_CLOSED)
+        return connection
+
+    def _end_idle(self) -> None:
+        while self._idle:
+            self._idle.pop().abort("the network has lost another one")
 
     async def _take_place(self) -> None:
         if self._waiting >= IN_FLIGHT_MAX:

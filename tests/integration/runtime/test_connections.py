@@ -1,6 +1,7 @@
 """Commands to a real server over a network that fails: what may have been done is never a no."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,9 +20,10 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ops.embedded import Running
 from shared.bus.calls import Caller
+from shared.bus.reader import read_after
 from shared.contracts.errors import NotAccepted, NotKnown
 from shared.runtime import connections, resp
-from shared.runtime.redis import Client, connect
+from shared.runtime.redis import LINES_MAX, Client, connect
 from shared.runtime.resp import NotSent
 from tests.chaos.links import Link, Weather
 
@@ -90,7 +92,7 @@ async def test_an_error_among_several_fails_nobody_else(redis: Client) -> None:
 async def test_a_read_that_waits_keeps_nobody_waiting(redis: Client) -> None:
     """It has a connection of its own, and gives it to the next one when it is done."""
     reading = [
-        asyncio.create_task(redis.lines.ask("BLPOP", f"list:{n}", 0, answer_s=WITHIN_S))
+        asyncio.create_task(redis.reads.ask("BLPOP", f"list:{n}", 0, answer_s=WITHIN_S))
         for n in range(3)
     ]
     await until_blocked(redis, 3)
@@ -98,13 +100,32 @@ async def test_a_read_that_waits_keeps_nobody_waiting(redis: Client) -> None:
         assert await redis.line.ask("RPUSH", f"list:{n}", "x") == 1
     assert await asyncio.gather(*reading) == [[b"list:%d" % n, b"x"] for n in range(3)]
     before = (await redis.info("clients"))["connected_clients"]
-    assert await redis.lines.ask("PING", answer_s=WITHIN_S) == b"PONG"
+    assert await redis.reads.ask("PING", answer_s=WITHIN_S) == b"PONG"
     assert (await redis.info("clients"))["connected_clients"] == before
+
+
+async def test_however_many_reads_wait_a_write_is_not_kept_from_its_connection(
+    redis: Client, redis_url: str
+) -> None:
+    """With more partitions than there are connections for writes, none of these starves."""
+    client = connect(redis_url, reads_max=LINES_MAX + 1)
+    reading = [
+        asyncio.create_task(
+            read_after(client, {f"stream:{n}": "0-0"}, count_max=1, block_ms=10_000)
+        )
+        for n in range(LINES_MAX + 1)
+    ]
+    await until_blocked(redis, len(reading))
+    assert await client.lines.ask("XADD", "stream:0", "*", "a", "b", answer_s=WITHIN_S)
+    (entry,) = await reading[0]
+    assert entry.fields == {"a": b"b"}
+    await client.aclose()
+    await asyncio.gather(*reading, return_exceptions=True)
 
 
 async def test_a_read_that_was_given_up_takes_nothing_any_more(redis: Client) -> None:
     """A draining consumer that still waits at the server would be given what nobody handles."""
-    reading = asyncio.create_task(redis.lines.ask("BLPOP", "list", 0, answer_s=WITHIN_S))
+    reading = asyncio.create_task(redis.reads.ask("BLPOP", "list", 0, answer_s=WITHIN_S))
     await until_blocked(redis, 1)
     reading.cancel()
     await until_blocked(redis, 0)
@@ -202,13 +223,83 @@ async def test_a_read_without_an_answer_ends_its_connection(
     client: Client, link: Link, redis: Client
 ) -> None:
     """The server must not go on waiting for somebody who has left."""
-    await client.lines.ask("PING", answer_s=WITHIN_S)
+    await client.reads.ask("PING", answer_s=WITHIN_S)
     link.suffer(Weather.STALL)
     with pytest.raises(RedisTimeoutError):
-        await client.lines.ask("BLPOP", "list", 0, answer_s=0.1)
+        await client.reads.ask("BLPOP", "list", 0, answer_s=0.1)
     link.heal()
-    assert await client.lines.ask("ECHO", "mine", answer_s=WITHIN_S) == b"mine"
+    assert await client.reads.ask("ECHO", "mine", answer_s=WITHIN_S) == b"mine"
     await until_blocked(redis, 0)
+
+
+async def test_after_a_silent_loss_one_pays_a_deadline_and_no_other(
+    client: Client, link: Link, redis: Client
+) -> None:
+    """Whoever comes next has a new connection, not one that was idle when the network went."""
+    reads = [
+        asyncio.create_task(client.reads.ask("BLPOP", f"list:{n}", 0, answer_s=WITHIN_S))
+        for n in range(3)
+    ]
+    await until_blocked(redis, 3)
+    for n in range(3):
+        await redis.line.ask("RPUSH", f"list:{n}", "x")
+    await asyncio.gather(*reads)
+    link.suffer(Weather.HALF_OPEN)
+    with pytest.raises(RedisTimeoutError):
+        await client.reads.ask("PING", answer_s=0.1)
+    link.heal()
+    for _ in range(3):
+        assert await client.reads.ask("PING", answer_s=WITHIN_S) == b"PONG"
+
+
+async def test_the_kernel_ends_what_has_fallen_silent(redis: Client) -> None:
+    """Idle or not: all connections ask for it, those of redis-py too."""
+    await redis.ping()
+    await redis.line.ask("PING")
+    await redis.lines.ask("PING", answer_s=WITHIN_S)
+    (theirs,) = redis.connection_pool._available_connections
+    for transport in (
+        redis.line._connection._transport,
+        redis.lines._idle[0]._transport,
+        theirs._writer.transport,
+    ):
+        sock = transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        found = {one: sock.getsockopt(socket.IPPROTO_TCP, one) for one in connections.SILENT_TCP}
+        assert found == connections.SILENT_TCP
+
+
+async def test_what_is_closed_does_not_come_back_to_life(redis: Client, redis_url: str) -> None:
+    """Neither for who asks later, nor for who was connecting or waiting meanwhile."""
+    await redis.set("name", "x")
+    before = (await redis.info("clients"))["connected_clients"]
+    client = connect(redis_url)
+    await client.line.ask("PING")
+    asked = [
+        asyncio.create_task(client.reads.ask("BLPOP", "list", 0, answer_s=WITHIN_S)),
+        asyncio.create_task(client.lines.ask("PING", answer_s=WITHIN_S)),
+    ]
+    await until_blocked(redis, 1)
+    fresh = connect(redis_url)
+    asked += [
+        asyncio.create_task(fresh.line.ask("PING")),
+        asyncio.create_task(fresh.lines.ask("PING", answer_s=WITHIN_S)),
+    ]
+    await asyncio.sleep(0)  # they are connecting
+    await fresh.aclose()
+    await client.aclose()
+    done = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(done[0], RedisConnectionError)
+    assert [type(one) for one in done[2:]] == [NotSent, NotSent]
+    for closed in (client, fresh):
+        with pytest.raises(NotSent, match="closed"):
+            await closed.line.ask("PING")
+        with pytest.raises(NotSent, match="closed"):
+            await closed.lines.ask("PING", answer_s=WITHIN_S)
+
+    async with asyncio.timeout(WITHIN_S):
+        while (await redis.info("clients"))["connected_clients"] != before:  # noqa: ASYNC110 - its
+            await asyncio.sleep(0.01)
 
 
 # -- the server -------------------------------------------------------------------------------
@@ -220,7 +311,7 @@ async def test_a_server_that_was_killed_is_found_again(tmp_path: Path) -> None:
     client = connect(running.url)
     try:
         await client.line.ask("INCR", "count")
-        waiting = asyncio.create_task(client.lines.ask("BLPOP", "list", 0, answer_s=WITHIN_S))
+        waiting = asyncio.create_task(client.reads.ask("BLPOP", "list", 0, answer_s=WITHIN_S))
         await until_blocked(client, 1)
         running.kill()
         with pytest.raises(RedisConnectionError):
