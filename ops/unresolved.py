@@ -14,6 +14,7 @@ from ops.errors import CommandFailed
 from ops.files import readable
 from ops.flags import AsJson, DryRun, Reason, Yes, check_reason
 from ops.screens.listing import print_facts, print_json, print_table
+from shared.contracts.catalogue import OFFERS
 from shared.contracts.errors import InvalidRequest
 from shared.contracts.instants import timestamp
 from shared.contracts.proposals import (
@@ -81,6 +82,10 @@ def resolve(  # noqa: PLR0913 - one an option of the command
     failed: Annotated[
         bool, Parameter(name="--failed", negative=(), help="It was not paid, and will not be.")
     ] = False,
+    provider: Annotated[
+        str | None,
+        Parameter(help="Who was paid; --succeeded needs it where the topup's provider is AUTO."),
+    ] = None,
     asked_at: Annotated[
         str | None,
         Parameter(help="When the provider was asked; --failed needs it, 2026-11-24T03:00:00Z."),
@@ -92,13 +97,17 @@ def resolve(  # noqa: PLR0913 - one an option of the command
     """Propose how to settle one: resolve ID --succeeded --evidence 'ticket 4711'."""
     if succeeded == failed:
         raise CommandFailed(f"say either --succeeded or --failed; {_EXAMPLE}", status=2)
-    if failed and asked_at is None:
+    if provider is not None and provider not in OFFERS:
         raise CommandFailed(
-            "--failed needs --asked-at: a no counts only where the provider was asked after the "
-            "quarantine; for example --asked-at 2026-11-24T03:00:00Z",
+            f"--provider {provider[:32]!r} is none of {', '.join(OFFERS)}; for example "
+            f"--provider {next(iter(OFFERS))}",
             status=2,
         )
+    if failed:
+        _check_failed(asked_at, provider)
     body: dict[str, Any] = {"to": "succeeded" if succeeded else "failed", **_evidence(evidence)}
+    if provider is not None:
+        body["provider"] = provider
     if asked_at is not None:
         body["asked_at"] = _instant(asked_at)
     _check(topup)
@@ -149,9 +158,25 @@ def withdraw(
         _tell(done, "withdrawn; the topup stays unresolved", as_json=as_json)
 
 
+def _check_failed(asked_at: str | None, provider: str | None) -> None:
+    if asked_at is None:
+        raise CommandFailed(
+            "--failed needs --asked-at: a no counts only where the provider was asked after the "
+            "quarantine; for example --asked-at 2026-11-24T03:00:00Z",
+            status=2,
+        )
+    if provider is not None:
+        raise CommandFailed(
+            "--provider says who was paid: leave it out with --failed; for example "
+            "--failed --asked-at 2026-11-24T03:00:00Z --evidence 'ticket 4711'",
+            status=2,
+        )
+
+
 def told_of(one: dict[str, Any]) -> str:
     """Say who proposed what, and who ended it."""
-    said = f"proposed as {one['to']} by {one['maker']}"
+    paid = "" if one["provider"] is None else f", {one['provider']} was paid,"
+    said = f"proposed as {one['to']}{paid} by {one['maker']}"
     if one["checker"] is None:
         return said
     why = "" if one["ended_why"] is None else f" ({one['ended_why']})"

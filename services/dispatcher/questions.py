@@ -2,7 +2,7 @@
 
 The books put them on a schedule (`shared/bus/limbo.py`), each pause about twice the one before. A
 yes settles its topup as any late answer does (`finish`), a no as people do (`resolve`): only if it
-was asked for after the quarantine.
+was asked for after the quarantine, and nobody says meanwhile that it was paid.
 """
 
 import asyncio
@@ -116,6 +116,7 @@ class Questions:
             provider_reference="",
             evidence=encode(evidence),
             act=act_by(self._owner, why=f"the provider was asked again: refused, {evidence.code}"),
+            proposal="",
         )
         return reply
 

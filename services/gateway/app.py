@@ -61,7 +61,7 @@ class Gateway:
     """One replica: the public listener, the keys, the limits, and its heart."""
 
     def __init__(self, settings: GatewaySettings, instance: Instance, clock: Clock) -> None:
-        self._client = connect(settings.redis_url)
+        self._client = connect(settings.redis_url, reads_max=settings.stream_partitions + 1)
         self._ratelimiter = Ratelimiter(settings.ratelimiter_url)
         self._ledger = Ledger(settings.ledger_url)
         self._topups = Topups(
@@ -209,7 +209,11 @@ class Gateway:
         stories = Stories(self._client, self._topups, self._ledger, clock)
         told = StoryRoutes(stories, admit=operators.admit)
         unresolved = UnresolvedRoutes(
-            self._topups, self._ledger, admit=operators.admit, alone=settings.resolve_alone
+            self._client,
+            self._topups,
+            self._ledger,
+            admit=operators.admit,
+            alone=settings.resolve_alone,
         )
         live = Events(self._viewers, admit=operators.admit)
         signing_in = SigningIn(operators, alone=settings.resolve_alone)

@@ -14,6 +14,7 @@ from shared.contracts.proposals import (
     EVIDENCE_CHARACTERS_MAX,
     FILE_BYTES_MAX,
     FILE_NAME_CHARACTERS_MAX,
+    ProviderName,
     SettleAs,
     Uuid,
 )
@@ -52,6 +53,13 @@ class Propose(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             "it was asked after the quarantine."
         ),
     ] = None
+    provider: Annotated[
+        ProviderName | None,
+        msgspec.Meta(
+            description="Who was paid; needed with `succeeded` where the topup's `provider` is "
+            "AUTO, and only there: the streams lost which of its providers had it."
+        ),
+    ] = None
     file: EvidenceFile | None = None
 
 
@@ -81,6 +89,7 @@ class ProposalShown(msgspec.Struct, frozen=True, kw_only=True):
 
     id: Uuid
     to: SettleAs
+    provider: Annotated[str | None, msgspec.Meta(description="Who was paid, if that was said.")]
     evidence: str
     file: ShownFile | None
     asked_at: Instant | None

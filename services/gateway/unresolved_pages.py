@@ -23,6 +23,7 @@ from shared.contracts.proposals import (
     UnresolvedPage,
     UnresolvedQuery,
 )
+from shared.contracts.states import FINAL
 
 _EXAMPLE: Final = "?limit=50&order=oldest&provider=LATCOM"
 
@@ -88,6 +89,7 @@ def proposal_shown(one: Proposal) -> ProposalShown:
         {
             "id": one.id,
             "to": one.settle_as,
+            "provider": one.provider,
             "evidence": one.evidence,
             "file": file,
             "asked_at": _at(one.asked_at_ms),
@@ -104,11 +106,55 @@ def proposal_shown(one: Proposal) -> ProposalShown:
 
 def told(one: Proposal) -> str:
     """Say who did what with a proposal, and when."""
-    said = f"proposed as {one.settle_as} by {one.maker} at {timestamp(one.made_at_ms)}"
+    paid = "" if one.provider is None else f", {one.provider} was paid,"
+    said = f"proposed as {one.settle_as}{paid} by {one.maker} at {timestamp(one.made_at_ms)}"
     if one.ended_at_ms is None:
         return said
     why = "" if one.ended_why is None else f" ({one.ended_why})"
     return f"{said}, {one.state} by {one.checker} at {timestamp(one.ended_at_ms)}{why}"
+
+
+def newest(row: Unresolved) -> Proposal | None:
+    """Return what was proposed last."""
+    return row.proposals[0] if row.proposals else None
+
+
+def stands(row: Unresolved) -> str:
+    """Say how it stands; of what has ended without the people who are at it, that too."""
+    last = newest(row)
+    by_people = row.status not in FINAL or row.settled_on is not None
+    if by_people or last is None or last.state != "proposed":
+        return row.status
+    return f"{row.status} by itself, by a late answer"
+
+
+def other_one(row: Unresolved) -> str:
+    """Say that a proposal is none of this topup, and which is."""
+    last = newest(row)
+    said = "nothing is proposed" if last is None else told(last)
+    return f"That is no proposal of {row.topup_id}: {said}; nothing was changed"
+
+
+def already(topup_id: str, status: str | None, proposal: Proposal | None) -> str:
+    """Say how it stands, and who did what, and when."""
+    stands = f"{topup_id} is {status or 'not there'}"
+    return f"{stands}{'' if proposal is None else ', ' + told(proposal)}; nothing was changed"
+
+
+def too_soon(until_ms: int) -> str:
+    """Say until when a no says nothing."""
+    return (
+        f"A no counts only where the provider was asked after {timestamp(until_ms)}: until then "
+        "it may still be on its way; ask them again then. Nothing was changed"
+    )
+
+
+def unread(topup_id: str) -> str:
+    """Say that the streams do not have it."""
+    return (
+        f"The streams have no record of {topup_id} that can be read here; see: topup doctor. "
+        "Nothing was changed"
+    )
 
 
 def _at(at_ms: int | None) -> str | None:

@@ -22,6 +22,7 @@ from services.ledger.overtaken import Overtaken
 from services.ledger.proposals import Proposals
 from services.ledger.questions import Questions
 from services.ledger.settings import LedgerSettings
+from services.ledger.standing import Proposed
 from services.ledger.statements.sent import Statements
 from services.ledger.store import Past
 from services.ledger.upkeep import Upkeep
@@ -60,7 +61,7 @@ class Ledger:
 
     def __init__(self, settings: LedgerSettings, instance: Instance, clock: Clock) -> None:
         partitions = settings.stream_partitions
-        self._client = connect(settings.redis_url)
+        self._client = connect(settings.redis_url, reads_max=partitions)
         self._database = Database(
             settings.database_url, connections_max=settings.database_pool_size
         )
@@ -150,7 +151,11 @@ class Ledger:
             self._bookkeepers,
             self._database,
             proposals,
-            Questions(self._client, self._topups, self._database),
+            sweeps=[
+                Overtaken(self._database).sweep,
+                Proposed(self._client, self._topups, self._database).tell,
+                Questions(self._client, self._topups, self._database).schedule,
+            ],
             providers=list(OFFERS),
             retention_ms=retention_ms,
         )

@@ -1,4 +1,4 @@
-"""Closes proposals whose topup has ended by itself: nobody is to confirm what is over."""
+"""Closes proposals whose topup has ended otherwise: nobody is to confirm what is over."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,11 @@ from shared.contracts.states import FINAL
 
 
 class Overtaken:
-    """The open proposals in one database."""
+    """The open proposals in one database.
+
+    What people settled names their proposal as its evidence: that one ends as confirmed, when the
+    ledger reads their act.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -21,21 +25,20 @@ class Overtaken:
     async def close(self, outcomes: Sequence[Outcome]) -> int:
         """Close those that these outcomes have overtaken; return how many. They are booked.
 
-        What people settled is not among them: that ends its proposal as confirmed.
-
         Raises:
             psycopg.Error: none is closed; a repeat closes what is still open.
         """
-        ended = [
-            one.request.topup_id
-            for one in outcomes
-            if one.seq > 1 and one.state in FINAL and not _is_confirmed(one)
-        ]
-        if not ended:
-            return 0
+        ended = [one.request.topup_id for one in outcomes if one.seq > 1 and one.state in FINAL]
+        return await self._close(ended) if ended else 0
+
+    async def sweep(self) -> None:
+        """Close all that are overtaken, whoever has booked that; raises as `close`."""
+        await self._close(None)
+
+    async def _close(self, topup_ids: Sequence[str] | None) -> int:
         async with self._database.connection() as connection, connection.transaction():
             cursor = connection.cursor(row_factory=dict_row)
-            await cursor.execute(queries()["overtake"], {"topup_id": ended})
+            await cursor.execute(queries()["overtake"], {"topup_id": topup_ids}, prepare=False)
             closed = await cursor.fetchall()
             acts = [
                 act_done(
@@ -52,9 +55,3 @@ class Overtaken:
             if acts:
                 await append(connection, acts)
         return len(acts)
-
-
-def _is_confirmed(outcome: Outcome) -> bool:
-    """Tell whether people settled it: then its evidence names their proposal."""
-    raw = outcome.evidence.raw if outcome.evidence else None
-    return isinstance(raw, dict) and "proposal" in raw

@@ -93,6 +93,7 @@ class Proposals:
             if done:
                 by = act_by(proposal.maker, why=proposal.evidence)
                 after = {"proposal": proposal.id, "to": proposal.settle_as}
+                after |= {"provider": proposal.provider} if proposal.provider else {}
                 await _note(connection, by, "topup.propose", proposal.topup_id, after=after)
         return outcome
 

@@ -1,9 +1,14 @@
--- unresolved: topups in limbo by when they came there, behind a place, or one topup however it stands.
+-- unresolved: topups in limbo by when they came there, behind a place, or one topup however it stands
+--   and, where people settled it, on which proposal.
 --   Plan it for its arguments (prepare=False): only then do the nulls go.
 SELECT topups.topup_id::text, customer_id, phone, amount_minor, currency, provider, status, reason,
        provider_reference, reference,
        (extract(epoch FROM settled_at) * 1000)::bigint AS since_ms,
-       (extract(epoch FROM now() - settled_at))::bigint AS age_s
+       (extract(epoch FROM now() - settled_at))::bigint AS age_s,
+       CASE WHEN status IN ('succeeded', 'failed') THEN (
+           SELECT outcomes.evidence -> 3 ->> 'proposal' FROM outcomes
+           WHERE outcomes.topup_id = topups.topup_id AND outcomes.seq = topups.seq
+       ) END AS settled_on
 FROM topups
 WHERE (%(topup_id)s::uuid IS NOT NULL OR status = 'unresolved')
   AND (%(topup_id)s::uuid IS NULL OR topups.topup_id = %(topup_id)s::uuid)
@@ -33,20 +38,27 @@ SELECT topup_id::text, customer_id, provider
 FROM topups WHERE status = 'unresolved' AND provider = ANY(%(provider)s)
 ORDER BY settled_at DESC LIMIT %(limit)s;
 
+-- said_paid: who says of what is in limbo that it was paid, the newest; or has taken that back.
+SELECT topups.topup_id::text, customer_id, proposals.id::text, proposals.state = 'proposed'
+FROM topups JOIN proposals USING (topup_id)
+WHERE status = 'unresolved' AND settle_as = 'succeeded'
+  AND proposals.state IN ('proposed', 'withdrawn')
+ORDER BY made_at DESC LIMIT %(limit)s;
+
 -- lock_topup: its row, alone, until the end of the transaction.
 SELECT status FROM topups WHERE topup_id = %(topup_id)s::uuid FOR UPDATE;
 
 -- propose: one more, unless one is open.
-INSERT INTO proposals (id, topup_id, settle_as, evidence, file_name, file_sha256, file, asked_at,
-                       maker)
-VALUES (%(id)s::uuid, %(topup_id)s::uuid, %(settle_as)s, %(evidence)s, %(file_name)s,
+INSERT INTO proposals (id, topup_id, settle_as, provider, evidence, file_name, file_sha256, file,
+                       asked_at, maker)
+VALUES (%(id)s::uuid, %(topup_id)s::uuid, %(settle_as)s, %(provider)s, %(evidence)s, %(file_name)s,
         %(file_sha256)s, %(file)s, 'epoch'::timestamptz + %(asked_at_ms)s * interval '1 ms',
         %(maker)s)
 ON CONFLICT (topup_id) WHERE state = 'proposed' DO NOTHING
 RETURNING id;
 
 -- proposals_of: those of these topups; the newest first; of one topup with their files.
-SELECT id::text, topup_id::text, settle_as, evidence, file_name, file_sha256,
+SELECT id::text, topup_id::text, settle_as, provider, evidence, file_name, file_sha256,
        CASE WHEN %(with_files)s::boolean THEN file END AS file,
        (extract(epoch FROM asked_at) * 1000)::bigint AS asked_at_ms, maker,
        (extract(epoch FROM made_at) * 1000)::bigint AS made_at_ms, state, checker,
@@ -61,13 +73,20 @@ SET state = 'withdrawn', checker = %(who)s, ended_at = now(), ended_why = %(why)
 WHERE id = %(id)s::uuid AND state = 'proposed'
 RETURNING id;
 
--- overtake: close those of topups that have ended by themselves.
+-- overtake: close those on which their topup has not ended: its outcome names another one, or, where
+--   no people settled it, none (element 3 of an evidence is what it rests on). Of these topups, or of all where none are given.
+--   Plan it for its arguments (prepare=False): only then do the nulls go.
 UPDATE proposals
 SET state = 'overtaken', checker = 'ledger', ended_at = now(),
-    ended_why = 'it has ' || topups.status || ' by itself: a late answer of the provider'
-FROM topups
-WHERE proposals.topup_id = ANY(%(topup_id)s::uuid[]) AND proposals.state = 'proposed'
+    ended_why = 'it has ' || topups.status || CASE
+        WHEN outcomes.evidence -> 3 ->> 'proposal' IS NULL
+        THEN ' by itself: a late answer of the provider'
+        ELSE ': it was settled on another proposal' END
+FROM topups JOIN outcomes ON outcomes.topup_id = topups.topup_id AND outcomes.seq = topups.seq
+WHERE (%(topup_id)s::uuid[] IS NULL OR proposals.topup_id = ANY(%(topup_id)s::uuid[]))
+  AND proposals.state = 'proposed'
   AND topups.topup_id = proposals.topup_id AND topups.status IN ('succeeded', 'failed')
+  AND outcomes.evidence -> 3 ->> 'proposal' IS DISTINCT FROM proposals.id::text
 RETURNING proposals.id::text, proposals.topup_id::text, ended_why AS why,
           (extract(epoch FROM ended_at) * 1000)::bigint AS at_ms;
 

@@ -1,19 +1,18 @@
 """What a ledger does on timers, with or without traffic: take over, look for the lost, trim."""
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from services.ledger import metrics
 from services.ledger.database import Database
 from services.ledger.proposals import Proposals
-from services.ledger.questions import Questions
 from services.ledger.worker import Bookkeeper
 from shared.bus.topups import Topups
 from shared.runtime.upkeep import keep_up
 
 
 class Upkeep:
-    """The timers of one ledger."""
+    """The timers of one ledger; `sweeps` are what it looks through in its own books."""
 
     def __init__(  # noqa: PLR0913 - a composition: each part has a name and a place
         self,
@@ -21,8 +20,8 @@ class Upkeep:
         bookkeepers: Sequence[Bookkeeper],
         database: Database,
         proposals: Proposals,
-        questions: Questions,
         *,
+        sweeps: Sequence[Callable[[], Awaitable[None]]],
         providers: Sequence[str],
         retention_ms: int,
     ) -> None:
@@ -30,7 +29,7 @@ class Upkeep:
         self._bookkeepers = bookkeepers
         self._database = database
         self._proposals = proposals
-        self._questions = questions
+        self._sweeps = sweeps
         self._providers = providers
         self._retention_ms = retention_ms
 
@@ -51,7 +50,8 @@ class Upkeep:
         if sweep:
             yield self._trim()
             if self._database.connected:
-                yield self._questions.schedule()
+                for look in self._sweeps:
+                    yield look()
         yield self._count_limbo()
 
     async def _trim(self) -> None:

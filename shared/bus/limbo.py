@@ -1,4 +1,4 @@
-"""When unresolved topups are asked about again: a schedule beside their records."""
+"""Unresolved topups: when they are asked about again, and what people say was paid."""
 
 from collections.abc import Sequence
 
@@ -39,3 +39,31 @@ class Schedule:
         ours = [one for one, reply in zip(ids, replies, strict=True) if text(reply) == "ask"]
         found = await self._topups.look(partition, ours) if ours else []
         return [one for one in found if isinstance(one, Record)]
+
+
+class Standing:
+    """What people say was paid: while anybody says so of a topup, no machine's no settles it."""
+
+    def __init__(self, client: Client, topups: Topups) -> None:
+        self._keys = topups.keys
+        self._caller = Caller(client, replicas=topups.replicas)
+
+    async def stand(self, partition: int, proposals: Sequence[tuple[str, str]]) -> list[str]:
+        """Let these (topup, proposal) be what is said; return each topup's state.
+
+        Only of an unresolved one is it kept; `lost`: it has no record, `newer`: none of ours.
+        Raises as `Topups.accept`.
+        """
+        return await self._tell(partition, proposals, "stands")
+
+    async def fall(self, partition: int, proposals: Sequence[tuple[str, str]]) -> list[str]:
+        """Let these proposals say nothing any more; as `stand`."""
+        return await self._tell(partition, proposals, "fell")
+
+    async def _tell(
+        self, partition: int, proposals: Sequence[tuple[str, str]], what: str
+    ) -> list[str]:
+        names = self._keys[partition]
+        keys = [names.meta, *(names.record(topup_id) for topup_id, _ in proposals)]
+        args = [word for _, proposal in proposals for word in (proposal, what)]
+        return [text(one) for one in await self._caller.call("propose", keys, args, durable=True)]

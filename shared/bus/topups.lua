@@ -1,5 +1,5 @@
 #!lua name=topups1
--- minor 16
+-- minor 17
 -- The life of a topup: every step that changes its record, its stream entries or its lane.
 --
 -- KEYS of every function, unless it says otherwise:
@@ -27,12 +27,12 @@ local AUTO, PROVIDER_PLACE = 'AUTO', 7
 local NUMBERS = { 'v', 'at', 'deliver_before', 'lease_until', 'attempt', 'first_send_at',
   'quarantine', 'quarantine_until', 'seq', 'sent', 'since' }
 local TEXTS = { __index = { state = '', lane = '', body = '', entry = '', owner = '', nonce = '',
-  mode = '', doubt = '', reason = '', tried = '', route = '' } }
+  mode = '', doubt = '', reason = '', tried = '', route = '', proposed = '', disputed = '' } }
 -- Fields that only a topup which goes on has, and those that one which people must settle has too.
 local GONE_UNRESOLVED = { 'entry', 'owner', 'mode', 'lease_until', 'due', 'reason', 'ref', 'tried' }
 local GONE_AT_THE_END = { 'entry', 'owner', 'mode', 'lease_until', 'due', 'reason', 'ref', 'tried',
   'deliver_before', 'sent', 'first_send_at', 'doubt', 'quarantine', 'quarantine_until', 'since',
-  'route' }
+  'route', 'proposed', 'disputed' }
 local DEFINITE_NO = { no = true, not_sent = true, unasked = true, hold = true }
 -- What the end of an attempt says of its lane: the provider answered, refuses our account, was not
 -- reached, or does not answer; of the last nobody knows what it paid.
@@ -117,9 +117,10 @@ local function move(c, i, r, to, lane, ...)
   r.state, r.lane = to, lane
 end
 
+-- A counter that cannot be written costs no topup its reply.
 local function write_counters(c)
   for field, by in pairs(c.deltas) do
-    if by ~= 0 then redis.call('HINCRBY', c.counters, field, by) end
+    if by ~= 0 then redis.pcall('HINCRBY', c.counters, field, by) end
   end
 end
 
@@ -129,8 +130,13 @@ local function repeated(c, reply)
   return reply
 end
 
+-- One that is no entry's id spoils the command for all: then each alone. What is not acknowledged
+-- comes again, and is told that it is settled.
 local function write_acks(c)
-  if #c.acks > 0 then redis.call('XACK', c.lane, 'dispatcher', unpack(c.acks)) end
+  if #c.acks == 0 then return end
+  local acked = redis.pcall('XACK', c.lane, 'dispatcher', unpack(c.acks))
+  if type(acked) ~= 'table' or not acked.err then return end
+  for _, entry in ipairs(c.acks) do redis.pcall('XACK', c.lane, 'dispatcher', entry) end
 end
 
 -- Run `step` for each item; its error is its reply.
@@ -160,6 +166,13 @@ end
 -- Of the whole batch together, when all of it is done.
 local function acknowledge(c, entry)
   if entry ~= '' then c.acks[#c.acks + 1] = entry end
+end
+
+-- A no that settles nothing, for people say that it was paid: they are told, once.
+local function dispute(c, i, id, r, evidence)
+  if r.disputed ~= '' then return end
+  redis.call('HSET', record_key(c, i), 'disputed', '1')
+  copy_to_dead(c, id, 'disputed', evidence)
 end
 
 -- The lane that an end comes from. After a loss nobody knows it: the record may be an older one.
@@ -514,7 +527,8 @@ end
 --      dedupe_window_ms window_ms n x (id entry nonce)
 -- reply { send|inquire|inquire_final, lease_ms, attempt, sent } | { busy, lease_ms }
 --     | { held, recheck_ms }; sent is the attempt of the last send: what a question is about
---     | { settled } | { duplicate } | { moved } | { expired } | { unresolved } | { lost } | { newer }
+--     | { settled } | { forgotten } | { duplicate } | { moved } | { expired } | { unresolved }
+--     | { lost } | { newer }
 local function begin(keys, args)
   local c = context(keys, (#args - 7) / 3)
   local refused = refusal(c.meta, args[1])
@@ -539,7 +553,7 @@ local function begin(keys, args)
     if not r then
       acknowledge(c, entry)
       -- Nobody has read this entry for so long that the record's window may be over.
-      if older(entry, text(c.now - tonumber(window)) .. '-0') then return { 'settled' } end
+      if older(entry, text(c.now - tonumber(window)) .. '-0') then return { 'forgotten' } end
       copy_to_dead(c, id, 'lost', entry)
       return { 'lost' }
     end
@@ -592,7 +606,10 @@ local function decide(r, nonce, to, covers)
   end
   if to == 'succeeded' then return to end -- from anyone, at once: money did leave
   local no_other_send = r.mode ~= 'send' or r.nonce == nonce
-  if to == 'failed' and r.doubt == nonce and no_other_send then return to end -- it speaks, late
+  if to == 'failed' and r.doubt == nonce and no_other_send then -- it speaks, late
+    if r.proposed ~= '' then return nil, 'disputed' end
+    return to
+  end
   if r.state == 'unresolved' and r.nonce == nonce then return nil, 'ok' end
   if r.state ~= 'active' or r.nonce ~= nonce then return nil, 'fenced' end
   if to == 'failed' and r.mode == 'send' and r.doubt ~= '' and not covers then return 'unresolved' end
@@ -603,7 +620,7 @@ end
 -- finish: the end of an attempt that settles its topup.
 -- ARGV window_ms refusal_covers(1|0) hold
 --      n x (id nonce succeeded|failed|unresolved reason provider_reference evidence)
--- reply { ok|settled|fenced|not_yet|contradiction|lost|newer, state }
+-- reply { ok|settled|fenced|not_yet|contradiction|disputed|lost|newer, state }
 local function finish(keys, args)
   local c = context(keys, (#args - 3) / 6)
   local window, covers = args[1], args[2] == '1'
@@ -620,6 +637,7 @@ local function finish(keys, args)
     -- A yes from a lane that has given it up with a no: it counts, and people must look.
     local against_own_no = settled == 'succeeded' and r.elsewhere and r.lane ~= AUTO
     if reply == 'contradiction' or against_own_no then copy_to_dead(c, id, 'contradiction', evidence) end
+    if reply == 'disputed' then dispute(c, i, id, r, evidence) end
     if not settled then return repeated(c, { reply, r.state }) end
     if own == 'send' and to == 'unresolved' then suspect(c, i, r, c.now, r.quarantine) end
     settle(c, i, id, r, settled, reason, reference, evidence, window)
@@ -756,14 +774,48 @@ end
 
 -- ---- people --------------------------------------------------------------------------------
 
+-- propose: people say that it was paid, or no longer. While anybody says so, no machine's no
+-- settles it.
+-- KEYS meta n records  ARGV n x (proposal stands|fell)     reply n x its state | lost | newer
+local PROPOSED_MAX = 8
+local function propose(keys, args)
+  local refused = refusal(keys[1])
+  if refused then return refused end
+  local replies = {}
+  for i = 2, #keys do
+    local proposal, what = args[2 * i - 3], args[2 * i - 2]
+    local v, state, proposed = unpack(redis.call('HMGET', keys[i], 'v', 'state', 'proposed'))
+    if not v or tonumber(v) > VERSION then
+      replies[i - 1] = v and 'newer' or 'lost'
+    else
+      local standing = {}
+      for one in string.gmatch(proposed or '', '%S+') do
+        if one ~= proposal then standing[#standing + 1] = one end
+      end
+      -- Beyond the bound one more changes nothing: those stand, and are only left by who has died.
+      if what == 'stands' and #standing < PROPOSED_MAX then standing[#standing + 1] = proposal end
+      if state == 'unresolved' and #standing > 0 then
+        redis.call('HSET', keys[i], 'proposed', table.concat(standing, ' '))
+      elseif proposed then
+        redis.call('HDEL', keys[i], 'proposed')
+      end
+      replies[i - 1] = state
+    end
+  end
+  return replies
+end
+
 -- resolve: unresolved to its end, on evidence.
 -- ARGV window_ms id succeeded|failed asked_at_ms provider_reference evidence act_id who why
--- reply { ok, state } | { too_soon, quarantine_until } | { <state> }
+-- The lane among KEYS is that of who was paid, where the record does not know it.
+--      proposal|''; by a machine, without one, `failed` needs that nobody says that it was paid;
+--      older callers do not say who they are
+-- reply { ok, state } | { too_soon, quarantine_until } | { disputed } | { <state> }
 local function resolve(keys, args)
   local c = context(keys, 1)
   local refused = refusal(c.meta)
   if refused then return refused end
-  local window, id, to, asked_at, reference, evidence, act, who, why = unpack(args)
+  local window, id, to, asked_at, reference, evidence, act, who, why, proposal = unpack(args)
   return each(c, function(i)
     local r = read(c, i)
     if not r then return { 'lost' } end
@@ -772,10 +824,15 @@ local function resolve(keys, args)
     if to == 'failed' and tonumber(asked_at) <= r.quarantine_until then
       return { 'too_soon', text(r.quarantine_until) }
     end
+    if to == 'failed' and (proposal or '') == '' and r.proposed ~= '' then
+      dispute(c, i, id, r, evidence)
+      return repeated(c, { 'disputed' })
+    end
     local before = { state = r.state, reason = r.reason, quarantine_until = r.quarantine_until }
-    settle(c, i, id, r, to, 'resolved', reference, evidence, window)
+    local by_machine = proposal == ''
+    settle(c, i, id, r, to, by_machine and 'refused' or 'resolved', reference, evidence, window)
     tell(c.acts, act, c.now, who, 'topup.resolve', id, why, cjson.encode(before),
-      cjson.encode({ state = to, ref = reference }))
+      cjson.encode({ state = to, ref = reference, provider = r.routed and speaking(c, r) or nil }))
     return { 'ok', to }
   end)[1]
 end
@@ -1103,6 +1160,7 @@ register('hand_on', hand_on, { 'allow-oom' })
 register('park', park, { 'allow-oom' })
 register('wake', wake, {})
 register('expire', expire, { 'allow-oom' })
+register('propose', propose, { 'allow-oom' })
 register('resolve', resolve, { 'allow-oom' })
 register('hold', hold, { 'allow-oom' })
 register('release', release, { 'allow-oom' })

@@ -217,18 +217,22 @@ class Topups:
         provider_reference: str,
         evidence: bytes,
         act: ActBy,
+        proposal: str,
+        provider: str = "",
     ) -> tuple[str, str]:
-        """Settle an unresolved topup on evidence; return the reply and its detail.
+        """Settle an unresolved topup on evidence: people's proposal, or '' for a machine's.
 
-        Replies: `ok`; `too_soon` with the end of the quarantine in milliseconds; `lost`, `newer`;
-        else the state that it is in already. Raises as `accept` does.
+        `provider` is who had it, where the record does not say. Return the reply and its detail:
+        `ok`; `too_soon` with the end of the quarantine in milliseconds; `disputed`: a machine's
+        no, and people say that it was paid; `lost`, `newer`; else the state that it is in already.
+        Raises as `accept` does.
         """
         keys = self.keys[partition].with_records(
-            record.lane, [(record.id, record.request.key_hash)]
+            provider or record.lane, [(record.id, record.request.key_hash)]
         )
         args = [
             self.window_ms, record.id, to.value, asked_at_ms, provider_reference, evidence,
-            act.id, act.who, act.why,
+            act.id, act.who, act.why, proposal,
         ]  # fmt: skip
         reply = await self._caller.call("resolve", keys, args, durable=True)
         return text(reply[0]), text(reply[1]) if len(reply) > 1 else ""

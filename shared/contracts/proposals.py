@@ -15,6 +15,7 @@ FILE_BYTES_MAX: Final = 64 * 1024
 FILE_NAME_CHARACTERS_MAX: Final = 255
 _UUID: Final = r"\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z"
 Uuid = Annotated[str, msgspec.Meta(pattern=_UUID)]
+ProviderName = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z0-9_]{1,32}\Z")]
 SettleAs = Literal["succeeded", "failed"]
 
 
@@ -27,6 +28,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     id: Uuid
     topup_id: Uuid
     settle_as: SettleAs
+    provider: str | None = None  # who was paid, where the topup's own is not known
     evidence: str
     file_name: str | None = None
     file_sha256: str | None = None  # hex
@@ -78,6 +80,7 @@ class Unresolved(msgspec.Struct, frozen=True, kw_only=True):
     reference: str | None
     since_ms: int | None
     age_s: int | None
+    settled_on: str | None = None  # the proposal on which people settled it
     proposals: list[Proposal] = []  # the newest first
 
 
@@ -88,7 +91,7 @@ class UnresolvedQuery(
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX)] = 50
     order: Literal["oldest", "newest"] = "oldest"
-    provider: Annotated[str, msgspec.Meta(pattern=r"\A[A-Z0-9_]{1,32}\Z")] | None = None
+    provider: ProviderName | None = None
     topup_id: Uuid | None = None
     after_ms: Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)] | None = None
     after_id: Uuid | None = None

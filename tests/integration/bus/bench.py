@@ -194,8 +194,10 @@ class Bench:
             payload=b"bytes",
         )
 
-    async def resolve(self, topup_id: str, to: State, *, asked_at_ms: int) -> tuple[str, str]:
-        """Resolve by hand."""
+    async def resolve(
+        self, topup_id: str, to: State, *, asked_at_ms: int, proposal: str = "p1"
+    ) -> tuple[str, str]:
+        """Resolve by hand, as proposed; without a proposal, as a machine does."""
         (record,) = await self.topups.look(0, [topup_id])
         assert isinstance(record, Record)
         return await self.topups.resolve(
@@ -206,6 +208,7 @@ class Bench:
             provider_reference="ref",
             evidence=b"found",
             act=act_by("ana", why="they say so"),
+            proposal=proposal,
         )
 
     # -- what happens meanwhile ----------------------------------------------------------------

@@ -2,11 +2,12 @@
 
 import pytest
 
-from shared.bus.messages import Begun
+from shared.bus.messages import Begun, ItemFailed, Work
 from shared.contracts.states import State
 from tests.integration.bus.bench import (
     BODY,
     DELIVER_BEFORE_MS,
+    LANE,
     LEASE_MS,
     SLACK_MS,
     WINDOW_MS,
@@ -103,12 +104,15 @@ async def test_an_entry_without_a_record_is_never_sent(bench: Bench) -> None:
 
 
 async def test_what_ended_long_ago_is_not_lost(bench: Bench) -> None:
-    """Its lane was held for longer than a record is kept: nothing is told of it a second time."""
+    """Its lane was held for longer than a record is kept: nothing is told of it a second time.
+
+    Nor is it passed over in silence: the word is counted and logged as such.
+    """
     long_ago = await bench.topups.now_ms() - WINDOW_MS - SLACK_MS
     fields = {"id": "gone", "body": BODY}
     old = await bench.client.xadd(bench.stream, fields, id=f"{long_ago}-0")
     await bench.deliver("a")
-    assert await bench.begin("gone", "a", "n1", entry=old.decode()) == Begun("settled")
+    assert await bench.begin("gone", "a", "n1", entry=old.decode()) == Begun("forgotten")
     assert await bench.pending() == {}
     assert await bench.dead() == []
 
@@ -163,3 +167,36 @@ async def test_an_expired_topup_is_not_revived_by_its_repeat(bench: Bench) -> No
     await bench.begin("t1", "a", "n1", entry=entry)
     assert await bench.begin("t1", "a", "n1", entry=entry) == Begun("settled")
     assert await bench.outcomes("t1") == [(1, "failed")]
+
+
+async def test_an_entry_that_is_none_costs_nobody_else_a_reply(bench: Bench) -> None:
+    """It fails alone; what the others were told is done, and acknowledged."""
+    await bench.accept("t1", "t2")
+    entries = await bench.deliver("a")
+    await bench.start("t3", "a", "n3")
+    ended = (await bench.record("t3"))["entry"]
+    await bench.finish("t3", "n3", State.SUCCEEDED)
+    await bench.deliver("a")
+    named = {"t1": entries["t1"].id, "t2": "no entry", "none": "nor this", "t3": ended}
+    items = [
+        Work(id=topup_id, entry=entry, key_hash="", nonce=f"n-{topup_id}")
+        for topup_id, entry in named.items()
+    ]
+    first, second, third, fourth = await bench.topups.begin(
+        0, LANE, items, owner="a", terms=bench.terms
+    )
+    assert first == Begun("send", LEASE_MS, 1, 1)
+    assert second == Begun("duplicate")
+    assert isinstance(third, ItemFailed)
+    assert fourth == Begun("settled")
+    assert set(await bench.pending()) == {entries["t1"].id, entries["t2"].id}
+
+
+async def test_a_counter_that_is_none_costs_nobody_a_reply(bench: Bench) -> None:
+    """It is worth less than what a topup was told."""
+    await bench.client.hset(bench.keys.counters, "queued", "many")
+    (accepted,) = await bench.accept("t1")
+    assert not isinstance(accepted, ItemFailed)
+    assert accepted.status == "accepted"
+    assert (await bench.start("t2")).status == "send"
+    await bench.client.hset(bench.keys.counters, "queued", "1")

@@ -10,7 +10,7 @@ from services.dispatcher.providers.sandbox import SandboxLatcom
 from services.dispatcher.questions import AT_ONCE, Questions
 from services.dispatcher.steps import Steps
 from shared.bus.lanes import Lanes
-from shared.bus.limbo import Schedule
+from shared.bus.limbo import Schedule, Standing
 from shared.bus.trust import Trust
 from shared.contracts.acts import act_by
 from shared.contracts.states import State
@@ -107,6 +107,22 @@ async def test_a_no_settles_it_only_after_the_quarantine(limbo: Limbo) -> None:
     (_, act), *_ = await limbo.bench.client.xrevrange(limbo.bench.keys.acts, count=1)
     assert (act[b"act"], act[b"who"]) == (b"topup.resolve", OWNER.encode())
     assert b"the provider was asked again" in act[b"why"]
+
+
+async def test_a_no_settles_nothing_while_people_say_that_it_was_paid(limbo: Limbo) -> None:
+    """Also of what was on the schedule before they did; a person decides, and has the answer."""
+    topup_id = await limbo.lose(REFUSED)
+    await limbo.bench.pass_time(QUARANTINE_MS + SLACK_MS)
+    standing = Standing(limbo.bench.client, limbo.bench.topups)
+    await standing.stand(0, [(topup_id, "p1")])
+    await limbo.ask()
+    assert await limbo.bench.state(topup_id) == "unresolved"
+    assert limbo.times(topup_id, "inquired") == 1
+    assert await limbo.bench.dead() == [(topup_id, "disputed")]
+    await standing.fall(0, [(topup_id, "p1")])
+    await limbo.bench.pass_time(HOUR_MS)
+    await limbo.ask()
+    assert await limbo.bench.outcomes(topup_id) == [(1, "unresolved"), (2, "failed")]
 
 
 async def test_never_heard_of_it_leaves_it_to_people(limbo: Limbo) -> None:

@@ -10,9 +10,10 @@ import pytest
 from services.ledger.changes import Changes
 from services.ledger.keys import NewKey
 from services.ledger.operators import Operators
-from shared.bus.messages import ItemFailed, Outcome, Terms, Work
+from shared.bus.messages import ItemFailed, Outcome, Restoring, Terms, Work
 from shared.bus.records import Record
 from shared.bus.topups import Topups
+from shared.bus.trust import Trust
 from shared.contracts.acts import act_by
 from shared.contracts.events import Evidence, encode
 from shared.contracts.instants import timestamp
@@ -323,24 +324,165 @@ async def test_what_people_settled_is_not_overtaken(home: House, desk: str, stuc
     assert [act["act"] for act in acts] == ["topup.resolve", "topup.propose"]
 
 
-async def test_a_no_that_a_dispatcher_asked_for_closes_the_proposal_too(
-    home: House, desk: str, stuck: str, redis: Client
-) -> None:
-    """It goes the way of people's acts, and yet no proposal was confirmed by it."""
-    await propose(home, desk, stuck)
+async def say_no(redis: Client, topup: str, *, proposal: str = "") -> str:
+    """Let a dispatcher ask the provider, late, and be told that it was refused.
+
+    An older one does not say that it is a machine: its no is kept like one of people.
+    """
     topups = Topups(redis, partitions=1, window_ms=60_000)
-    (record,) = await topups.look(0, [stuck])
+    (record,) = await topups.look(0, [topup])
     assert isinstance(record, Record)
     refused = Evidence(code="E17", raw={"status": "Fail"}, by="dispatcher-1")
     word, _ = await topups.resolve(
         0, record, to=State.FAILED, asked_at_ms=record.quarantine_until_ms + 1,
         provider_reference="", evidence=encode(refused),
-        act=act_by("dispatcher-1#0", why="the provider was asked again"),
+        act=act_by("dispatcher-1#0", why="the provider was asked again"), proposal=proposal,
     )  # fmt: skip
-    assert word == "ok"
+    return word
+
+
+async def test_no_machine_settles_against_an_open_proposal(
+    home: House, desk: str, stuck: str, redis: Client
+) -> None:
+    """Who says that it was paid is heard first; taken back, it stands in nobody's way."""
+    made = (await propose(home, desk, stuck)).json["proposal"]
+    assert (await propose(home, desk, stuck, evidence="me too")).status == 409
+    assert await say_no(redis, stuck) == "disputed"
+    assert (await home.show(desk, stuck)).json["status"] == "unresolved"
+    back = {"proposal": made["id"], "reason": "mistaken"}
+    assert (await ask(home, desk, "ben", f"/{stuck}/withdraw", back)).status == 200
+    assert await say_no(redis, stuck) == "ok"
+    shown = (await home.show(desk, stuck)).json
+    assert (shown["status"], shown["reason"]) == ("failed", "refused")
+
+
+async def test_a_no_that_a_dispatcher_asked_for_closes_the_proposal_too(
+    home: House, desk: str, stuck: str, redis: Client
+) -> None:
+    """It goes the way of people's acts, and yet no proposal was confirmed by it."""
+    await propose_no(home, desk, stuck, redis)
+    assert await say_no(redis, stuck) == "ok"
 
     async def closed() -> bool:
         (one,) = (await ask(home, desk, "ben", f"/{stuck}")).json["proposals"]
         return (one["state"], one["checker"]) == ("overtaken", "ledger")
 
     await home.until(closed)
+
+
+async def test_an_older_dispatchers_no_is_not_told_as_peoples(
+    home: House, desk: str, stuck: str, redis: Client, database_url: str
+) -> None:
+    """Who comes to confirm hears of it before the proposal is closed: its evidence names none."""
+    proposal = await propose_no(home, desk, stuck, redis)
+    with psycopg.connect(database_url) as behind:
+        behind.execute("SELECT FROM proposals WHERE id = %s FOR UPDATE", [proposal])
+        assert await say_no(redis, stuck, proposal="of nobody") == "ok"
+
+        async def booked() -> bool:
+            found = (await ask(home, desk, "ana", f"/{stuck}")).json["topup"]
+            return (found["status"], found["reason"]) == ("failed", "resolved")
+
+        await home.until(booked)
+        told = await ask(home, desk, "ben", f"/{stuck}/confirm", {"proposal": proposal})
+    assert (told.status, told.code) == (409, "conflict")
+    assert f"{stuck} is failed by itself, by a late answer" in told.json["error"]
+
+
+# -- who was paid -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def nobodys(home: House, desk: str, ledger: str, redis: Client) -> str:
+    """A topup with provider AUTO that is in limbo at nobody, after the streams were lost."""
+    both = await home.gateway("gateway-2", ledger_url=ledger, providers="LATCOM,RELOADLY")
+    body = {"phone": "5566374683", "amount": 10, "provider": "AUTO"}
+    topup: str = (await home.post(both, body)).json["topup_id"]
+    await home.stop("gateway-2")
+    topups = Topups(redis, partitions=1, window_ms=60_000)
+    (record,) = await topups.look(0, [topup])
+    assert isinstance(record, Record)
+    lost = Restoring(
+        id=topup, request=record.request, accepted_at_ms=record.accepted_at_ms, seq=0,
+        to=State.UNRESOLVED, reason="streams_lost", provider_reference="", evidence=b"",
+        settled_at_ms=0, window_ms=60_000,
+    )  # fmt: skip
+    assert await Trust(redis, topups).restore(0, "AUTO", [lost]) == [("restored", "unresolved")]
+
+    async def booked() -> bool:
+        answer = await ask(home, desk, "ana", f"/{topup}")
+        return answer.status == 200 and bool(answer.json["topup"]["status"] == "unresolved")
+
+    await home.until(booked)
+    return topup
+
+
+async def test_who_was_paid_is_said_where_nobody_knows(
+    home: House, desk: str, nobodys: str
+) -> None:
+    """One of those that may have been; merchant, books, story and statements then tell of that."""
+    nobody = await propose(home, desk, nobodys)
+    assert nobody.status == 400
+    assert "provider is missing" in nobody.json["error"]
+    assert "one of LATCOM, RELOADLY; for example" in nobody.json["error"]
+    wrong = await propose(home, desk, nobodys, provider="DTONE")
+    assert "it can only have been one of LATCOM, RELOADLY" in wrong.json["error"]
+    odd = await propose(home, desk, nobodys, provider="reloadly")
+    assert [one.status for one in (wrong, odd)] == [400, 400]
+    made = await propose(home, desk, nobodys, provider="RELOADLY")
+    assert (made.status, made.json["proposal"]["provider"]) == (200, "RELOADLY")
+    confirm = {"proposal": made.json["proposal"]["id"]}
+    assert (await ask(home, desk, "ben", f"/{nobodys}/confirm", confirm)).status == 200
+    shown = (await home.show(desk, nobodys)).json
+    assert (shown["status"], shown["provider"]) == ("succeeded", "RELOADLY")
+
+    async def booked() -> bool:
+        found = (await ask(home, desk, "ana", f"/{nobodys}")).json["topup"]
+        return (found["status"], found["provider"]) == ("succeeded", "RELOADLY")
+
+    await home.until(booked)
+    acts = (await home.admin(desk, f"audit?target={nobodys}")).json["acts"]
+    assert [act["after"].get("provider") for act in acts] == [
+        "RELOADLY", "RELOADLY",
+    ]  # fmt: skip
+
+
+async def test_a_no_about_nobodys_topup_names_nobody(
+    home: House, desk: str, nobodys: str, redis: Client
+) -> None:
+    """Each of its route was asked; to name one would be to say that it was paid."""
+    await end_quarantine(redis, nobodys)
+    asked_at = timestamp(await Topups(redis, partitions=1, window_ms=60_000).now_ms())
+    named = {"to": "failed", "asked_at": asked_at}
+    refused = await propose(home, desk, nobodys, provider="LATCOM", **named)
+    assert (refused.status, "leave it out" in refused.json["error"]) == (400, True)
+    made = await propose(home, desk, nobodys, **named)
+    confirm = {"proposal": made.json["proposal"]["id"]}
+    assert (await ask(home, desk, "ben", f"/{nobodys}/confirm", confirm)).status == 200
+    assert (await home.show(desk, nobodys)).json["status"] == "failed"
+
+
+async def test_another_provider_than_is_known_is_refused(
+    home: House, desk: str, stuck: str
+) -> None:
+    """Whoever means another one means another topup; the same one may be named."""
+    other = await propose(home, desk, stuck, provider="RELOADLY")
+    assert (other.status, "it was sent to LATCOM" in other.json["error"]) == (400, True)
+    assert (await propose(home, desk, stuck, provider="LATCOM")).status == 200
+
+
+async def test_an_older_proposal_that_names_nobody_is_not_confirmed(
+    home: House, desk: str, nobodys: str, database_url: str
+) -> None:
+    """It says what to do; nothing is settled."""
+    with psycopg.connect(database_url) as behind:
+        behind.execute(
+            "INSERT INTO proposals (id, topup_id, settle_as, evidence, maker)"
+            " VALUES (%s, %s, 'succeeded', 'ticket', 'ana')",
+            [NOBODYS, nobodys],
+        )
+    told = await ask(home, desk, "ben", f"/{nobodys}/confirm", {"proposal": NOBODYS})
+    assert (told.status, told.code) == (409, "conflict")
+    assert "provider is missing" in told.json["error"]
+    assert "Withdraw the proposal, and propose it again" in told.json["error"]
+    assert (await home.show(desk, nobodys)).json["status"] == "unresolved"

@@ -10,7 +10,6 @@ from services.ledger.chain import Chain
 from services.ledger.database import Database
 from services.ledger.overtaken import Overtaken
 from services.ledger.proposals import Proposals
-from services.ledger.questions import Questions
 from services.ledger.upkeep import Upkeep
 from services.ledger.worker import Bookkeeper
 from shared.bus.reader import GroupReader
@@ -53,7 +52,7 @@ async def test_a_takeover_that_fails_lets_the_streams_be_trimmed(
         [bookkeeper],
         database,
         Proposals(database),
-        Questions(redis, topups, database),
+        sweeps=[],
         providers=PROVIDERS,
         retention_ms=60_000,
     )
