@@ -14,7 +14,7 @@ from ops.selection import Selection
 if TYPE_CHECKING:
     from ops.sources import Source
     from services.ledger.database import Database
-    from services.ledger.replay import Bookable
+    from services.ledger.replay import Bookable, Chained
 
 _INTERRUPTED: Final = 130
 
@@ -58,20 +58,21 @@ class _Run:
             open_database(connections_max=AT_ONCE) as database,
             self._books(database) as books,
         ):
-            await self._book(source, books)
+            await self._book(source, books, self._acts(database))
 
     def how_far(self) -> str:
         """Return what can be said when it stops too early."""
         kept = "nothing was changed" if self._dry_run else f"{self._said()} stay booked"
         return f"after {self._changes.read:,} entries; {kept}; it can be run again"
 
-    async def _book(self, source: "Source", books: "Bookable") -> None:
+    async def _book(self, source: "Source", books: "Bookable", chain: "Chained") -> None:
         from ops.progress import Pace, shown
         from services.ledger.replay import Replay
 
         pace = Pace()
         async with shown(pace, lambda: self._changes.read, total=source.total):
-            await Replay(books, self._wanted, self._changes).run(source.pages)
+            replay = Replay(books, self._wanted, self._changes, chain=chain)
+            await replay.run(source.pages)
         self._selection.check_found(self._changes.wanted)
         verb = "rehearsed" if self._dry_run else "replayed"
         would = "would be " if self._dry_run else ""
@@ -85,7 +86,8 @@ class _Run:
         found = self._changes
         return (
             f"{found.requests:,} new requests, {found.outcomes:,} new outcomes, "
-            f"{found.set_aside:,} set aside, {found.unreadable:,} unreadable"
+            f"{found.set_aside:,} set aside, {found.unreadable:,} unreadable, "
+            f"{found.acts:,} new acts"
         )
 
     def _source(self) -> AbstractAsyncContextManager["Source"]:
@@ -93,7 +95,14 @@ class _Run:
 
         if self._file is not None:
             return from_file(self._file, self._stretch)
-        return from_streams(self._wanted, self._stretch)
+        return from_streams(self._wanted, self._stretch, acts=True)
+
+    def _acts(self, database: "Database") -> "Chained":
+        from services.ledger.chain import Chain
+        from services.ledger.rehearsal import RehearsedActs
+
+        chain = Chain(database)
+        return RehearsedActs(chain) if self._dry_run else chain
 
     def _books(self, database: "Database") -> AbstractAsyncContextManager["Bookable"]:
         from services.ledger.books import Books

@@ -23,14 +23,18 @@ class Source(NamedTuple):
 
 
 @asynccontextmanager
-async def from_streams(wanted: Wanted, stretch: Stretch) -> AsyncIterator[Source]:
-    """Yield what the streams have of it.
+async def from_streams(
+    wanted: Wanted, stretch: Stretch, *, acts: bool = False
+) -> AsyncIterator[Source]:
+    """Yield what the streams have of it; acts too, where no topups are chosen.
 
     Raises:
         CommandFailed: there are no streams, or they do not answer.
     """
     async with open_streams() as streams:
         names = list(wanted.streams(len(streams.topups.keys), list(OFFERS)))
+        if acts and wanted == Wanted():
+            names += [names_of.acts for names_of in streams.topups.keys]
         total = sum([await streams.client.xlen(name) for name in names])
         found = pages(streams.client, names, stretch, count_max=PAGE_ENTRIES)
         yield Source(found, total)

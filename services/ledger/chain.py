@@ -119,6 +119,14 @@ class Chain:
             await _confirm(connection, acts)
             return await append(connection, acts)
 
+    async def lacking(self, acts: Sequence[Act]) -> list[Act]:
+        """Return those that are not in the chain; raises psycopg.Error."""
+        async with self._database.connection() as connection:
+            given = {"act_id": [act.id for act in acts]}
+            rows = await (await connection.execute(queries()["audit_known"], given)).fetchall()
+        known = {row[0] for row in rows}
+        return [act for act in acts if act.id not in known]
+
     async def page(self, query: AuditQuery) -> AuditPage:
         """Return acts, newest first; raises psycopg.Error."""
         async with self._database.connection() as connection:

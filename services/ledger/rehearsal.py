@@ -10,9 +10,11 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from services.ledger.books import Booked, Books
+from services.ledger.chain import Chain
 from services.ledger.database import Connection, Database
 from services.ledger.entries import Outcome, Request
 from services.ledger.queries import queries
+from shared.contracts.acts import Act
 
 _KEYS: Final = {
     "topups": "topup_id",
@@ -23,6 +25,24 @@ _KEYS: Final = {
     "positions": "stream",
 }
 """Of each copy; the indexes for lists are left out."""
+
+
+class RehearsedActs:
+    """What the audit would do with acts; it is asked, and told nothing."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._appended: set[str] = set()
+
+    async def lacking(self, acts: Sequence[Act]) -> list[Act]:
+        """Return those that are not in it."""
+        return [act for act in await self._chain.lacking(acts) if act.id not in self._appended]
+
+    async def book(self, acts: Sequence[Act]) -> int:
+        """Return how many would be appended."""
+        before = len(self._appended)
+        self._appended |= {act.id for act in acts}
+        return len(self._appended) - before
 
 
 class Rehearsal:

@@ -16,6 +16,7 @@ from services.ledger.database import said
 from services.ledger.entries import Outcome, Request
 from services.ledger.sheets import UNBOOKABLE, read_sheet
 from shared.bus.reader import Entry
+from shared.contracts.acts import Act
 from shared.contracts.events import AUTO, TopupRequested, decode_request
 from shared.contracts.streams import PartitionKeys, brings_outcomes, partition_of
 from shared.runtime.background import end
@@ -36,6 +37,18 @@ class Bookable(Protocol):
 
     async def book(self, requests: Sequence[Request], outcomes: Sequence[Outcome]) -> Booked:
         """Book what is not booked yet."""
+        ...
+
+
+class Chained(Protocol):
+    """The audit, or what rehearses it."""
+
+    async def lacking(self, acts: Sequence[Act]) -> list[Act]:
+        """Return those that are not in it."""
+        ...
+
+    async def book(self, acts: Sequence[Act]) -> int:
+        """Append what is not in it, in this order; return how many that were."""
         ...
 
 
@@ -94,14 +107,18 @@ class Changes(msgspec.Struct, kw_only=True):
     outcomes: int = 0
     set_aside: int = 0
     unreadable: int = 0
+    acts: int = 0
     example: str | None = None  # of an unreadable one: stream, id and reason
 
 
 class Replay:
     """One run; `changes` is true to life while it runs."""
 
-    def __init__(self, books: Bookable, wanted: Wanted, changes: Changes) -> None:
+    def __init__(
+        self, books: Bookable, wanted: Wanted, changes: Changes, *, chain: Chained | None = None
+    ) -> None:
         self._books = books
+        self._chain = chain  # none where no acts are among the entries
         self._wanted = wanted
         self._changes = changes
 
@@ -139,6 +156,7 @@ class Replay:
             if before is not None:
                 await asyncio.wait([before])
             booked = await self._books.book(*new) if any(new) else Booked()
+            self._changes.acts += await self._append(sheet.acts)
         except UNBOOKABLE as problem:
             await self._book_apart(entries, problem)
             return
@@ -147,6 +165,12 @@ class Replay:
         self._changes.set_aside += booked.set_aside
         for entry, reason in sheet.unreadable:
             self._leave(entry, reason)
+
+    async def _append(self, acts: Sequence[Act]) -> int:
+        if not acts or self._chain is None:
+            return 0
+        lacking = await self._chain.lacking(acts)
+        return await self._chain.book(lacking) if lacking else 0
 
     async def _book_apart(self, entries: Sequence[Entry], problem: psycopg.Error) -> None:
         """Find the entry that the database refuses, by halves, and leave it out alone."""

@@ -15,6 +15,9 @@ from bench.memory import BATCH, Sales
 from ops.checks.books import check_books
 from services.ledger.backup import MANIFEST, Backup, Manifest, NotKept
 from services.ledger.migrations import migrate, shipped
+from shared.bus.lanes import Lanes
+from shared.bus.topups import Topups
+from shared.contracts.acts import act_by
 from shared.runtime.redis import connect
 from tests.integration.ledger.conftest import fresh, opened
 from tests.integration.ledger.typed import Type, ok
@@ -44,6 +47,17 @@ async def sell(redis_url: str, *, before: int = 0) -> None:
         sales = Sales(client, None)
         sales._accepted = before
         await sales.settle(1)
+    finally:
+        await client.aclose()
+
+
+async def hold(redis_url: str) -> None:
+    """Hold a lane, and open it again."""
+    client = connect(redis_url)
+    try:
+        lanes = Lanes(client, Topups(client, partitions=1, window_ms=0))
+        await lanes.hold("LATCOM", act=act_by("ana", why="maintenance"))
+        await lanes.release("LATCOM", act=act_by("ana", why="it is over"))
     finally:
         await client.aclose()
 
@@ -111,6 +125,28 @@ def test_a_restored_yesterday_and_the_streams_of_today_are_the_books_of_today(
     assert ok(topup, "ledger", "digest") == today
     assert asyncio.run(lacking(redis_url, empty_url)).startswith("they have every topup")
     ok(topup, "ledger", "verify")
+
+
+def test_acts_of_today_come_from_the_streams(
+    topup: Type,
+    monkeypatch: pytest.MonkeyPatch,
+    redis_url: str,
+    empty_url: str,
+    file: Path,
+) -> None:
+    """Into the chain, once; a dry run says so and does nothing."""
+    ok(topup, "backup", str(file))
+    asyncio.run(hold(redis_url))
+    ok(topup, "replay")
+    restored(topup, monkeypatch, empty_url, file, "--yes")
+    assert count(empty_url, "audit") == 1, "that it was restored"
+    assert "would be" in (said := ok(topup, "replay", "--dry-run"))
+    assert ", 2 new acts" in said
+    assert count(empty_url, "audit") == 1
+    assert ", 2 new acts" in ok(topup, "replay")
+    assert ", 0 new acts" in ok(topup, "replay")
+    assert count(empty_url, "audit") == 3
+    ok(topup, "audit", "verify")
 
 
 def test_customers_keys_operators_and_the_audit_come_back(
