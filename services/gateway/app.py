@@ -52,6 +52,7 @@ from shared.web.checks import database_check, queue_check, redis_check
 from shared.web.health import Condition, Health
 from shared.web.listener import Listener
 
+LINGER_S: Final = 2.0
 PASSING: Final = (*REDIS_PASSING, PeerSilent)
 
 log = structlog.get_logger()
@@ -136,6 +137,7 @@ class Gateway:
             host=settings.host,
             port=settings.port,
             drain_s=settings.drain_timeout_ms / 1_000,
+            linger_s=LINGER_S,
             connections_max=settings.connections_max,
         )
 

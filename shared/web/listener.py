@@ -13,13 +13,18 @@ from shared.web.connection import GuardedProtocol
 
 IDLE_S: Final = 75
 SETTLE_S: Final = 0.25
+LINGER_LOOK_S: Final = 0.05
 BACKLOG: Final = 4_096
 CONNECTIONS_MAX: Final = 4_096
 """Of who is one of us: 64 gateways keep at most 32 connections each to a peer."""
 
 
 class Listener:
-    """Serves one ASGI app on one port from `open` to `close`."""
+    """Serves one ASGI app on one port from `open` to `close`.
+
+    `linger_s`: for so long at most a kept connection that says nothing is still heard when it
+    closes. Its client may be about to ask, and cannot tell a close from a request that was lost.
+    """
 
     def __init__(
         self,
@@ -28,9 +33,11 @@ class Listener:
         host: str,
         port: int,
         drain_s: float,
+        linger_s: float = 0.0,
         connections_max: int = CONNECTIONS_MAX,
     ) -> None:
         self._host, self._port = host, port
+        self._linger_s = min(linger_s, drain_s)
         self._guarded = partial(GuardedProtocol, connections_max=room_for(connections_max))
         self._config = config = uvicorn.Config(
             app,
@@ -79,6 +86,9 @@ class Listener:
         for connection in arrived:
             await loop.connect_accepted_socket(self._protocol, connection)
         await asyncio.sleep(SETTLE_S)  # bytes that the kernel already has are read and answered
+        lingers_until = loop.time() + self._linger_s
+        while self._server.server_state.connections and loop.time() < lingers_until:  # noqa: ASYNC110 - uvicorn tells nobody
+            await asyncio.sleep(LINGER_LOOK_S)  # each that asks is answered and closed
         await self._server.shutdown(sockets=[])
 
     def _accept_all(self, listening: socket.socket) -> list[socket.socket]:

@@ -18,7 +18,12 @@ from tests.chaos.house import ROOT, House, until
 
 FORWARDS: Final = ("ledger", "ratelimiter", "dispatcher", "gateway")
 """Who reads before who writes: nobody meets an event that it is too old for."""
+PATIENT: Final = {"LATCOM_TIMEOUT": "10s", "RELOADLY_TIMEOUT": "10s", "STALL": "15s"}
+"""So that a busy machine alone leaves nothing in doubt."""
 REPLACED_S_MAX: Final = 60.0
+VOUCHED_S_MAX: Final = 1.0
+"""After its functions were replaced a ledger vouches for the streams again; gateways from before
+24 November 2026 say 503 to a look until then, later ones wait."""
 SETTLES_S: Final = 1.0
 """Both versions sell side by side for a moment after each replacement."""
 
@@ -26,8 +31,12 @@ SETTLES_S: Final = 1.0
 class TwoVersions(House):
     """A house that begins with the earlier version; its provider is the present stand-in."""
 
+    functions_replaced: tuple[float, float] = (0.0, 0.0)
+
     def __init__(self, folder: Path, earlier: Path) -> None:
-        super().__init__(folder, kinds=(), latency="100-900", direct=True, two_lanes=True)
+        super().__init__(
+            folder, kinds=(), latency="100-900", direct=True, two_lanes=True, settings=PATIENT
+        )
         self.earlier = earlier
 
     def _start(self, name: str, module: str, environ: Mapping[str, str]) -> None:
@@ -50,7 +59,8 @@ class TwoVersions(House):
             "DATABASE_URL": self.servers["postgres"].url,
             "REDIS_URL": self.servers["valkey"].url,
         }
-        said = f"functions of {self.functions()}"
+        before, begun = self.functions(), time.monotonic()
+        said = f"functions of {before}"
         for words in (["services.ledger", "migrate"], ["shared.bus", "load"]):
             done = subprocess.run(
                 [sys.executable, "-m", *words],
@@ -58,7 +68,9 @@ class TwoVersions(House):
             )  # fmt: skip
             assert done.returncode == 0, done.stderr
             said += f"; {' '.join(done.stdout.split())}" if done.stdout else ""
-        return f"{said}; functions of {self.functions()}"
+        if (now := self.functions()) != before:
+            self.functions_replaced = begun, time.monotonic() + VOUCHED_S_MAX
+        return f"{said}; functions of {now}"
 
 
 class Update:

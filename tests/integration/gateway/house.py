@@ -89,11 +89,11 @@ class House:
 
     async def __aexit__(self, *_: object) -> None:
         """Stop what still runs, gateways first."""
+        await self.session.close()  # else they would wait a moment for what it may still ask
         gateways = [name for name in self._open if name != "ratelimiter"]
         await asyncio.gather(*(self.stop(name) for name in gateways))
         if "ratelimiter" in self._open:
             await self.stop("ratelimiter")
-        await self.session.close()
 
     async def start_ratelimiter(self) -> None:
         """Start the ratelimiter on its port."""

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from services.gateway import app
 from shared.web import connection, listener
 from tests.integration.gateway.house import House
 from tests.integration.gateway.ledger_stand import MERCHANT, SECRET
@@ -254,9 +255,11 @@ async def test_a_connection_that_nobody_accepted_yet_is_answered_before_a_drain_
 
 
 async def test_bytes_in_the_kernel_are_answered_before_a_drain_ends(
-    home: House, gateway: str, monkeypatch: pytest.MonkeyPatch
+    home: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a kept connection that looks idle, at the last instant."""
+    monkeypatch.setattr(app, "LINGER_S", 0.0)
+    gateway = await home.gateway()
     async with opened(gateway) as (reader, writer):
         writer.write(WHOLE)
         await answered(reader)
@@ -273,3 +276,19 @@ async def test_bytes_in_the_kernel_are_answered_before_a_drain_ends(
         assert b"connection: close" in start
         assert await reader.read() == b""
         client.close()
+
+
+async def test_a_kept_connection_may_still_ask_when_a_drain_has_begun(home: House) -> None:
+    """Its client cannot know of it; the answer says that it is the connection's last."""
+    gateway = await home.gateway()
+    async with opened(gateway) as (reader, writer):
+        writer.write(WHOLE)
+        await answered(reader)
+        stopping = asyncio.create_task(home.stop("gateway-1"))
+        await asyncio.sleep(2 * listener.SETTLE_S)  # longer than what has arrived is waited for
+        assert not stopping.done()
+        writer.write(WHOLE)
+        start, _ = await answered(reader)
+        assert start.startswith(b"http/1.1 202 ")
+        assert b"connection: close" in start
+        await asyncio.wait_for(stopping, WAIT_S_MAX)

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from redis import Redis
 
 from ops.embedded import Running
+from shared.bus import functions
 from shared.bus.lanes import Lanes
 from shared.bus.records import Record
 from shared.bus.topups import Topups
@@ -234,6 +236,33 @@ async def test_no_answer_is_not_known_and_a_repeat_finds_out(
         assert repeat.json["topup_id"] == unsure.json["topup_id"]
         assert (await home.admin(gateway, "queue-stats")).json["total"] == 2
     streams.stop()
+
+
+async def test_a_look_waits_until_new_functions_are_vouched_for(
+    home: House, redis_url: str
+) -> None:
+    """A deployment replaces them, and a ledger needs a moment: nobody is sent away for that."""
+    gateway = await home.gateway()
+    topup_id = (await home.post(gateway)).json["topup_id"]
+    with Redis.from_url(redis_url) as client:
+        client.function_load(functions.source().decode(), replace=True)
+    look = asyncio.create_task(home.show(gateway, topup_id))
+    asked = [asyncio.create_task(home.post(gateway, key="k")) for _ in range(3)]
+    await asyncio.wait([look, *asked], timeout=0.1)  # so that they are refused once
+    assert not look.done()
+    vouch_for(redis_url)
+    assert (await look).status == 200
+    assert [(await one).status for one in asked] == [202] * 3
+
+
+async def test_a_look_is_answered_where_nobody_vouches(home: House, redis_url: str) -> None:
+    """In time, and truly: not now."""
+    gateway = await home.gateway()
+    topup_id = (await home.post(gateway)).json["topup_id"]
+    with Redis.from_url(redis_url) as client:
+        client.function_load(functions.source().decode(), replace=True)
+    refused = await home.show(gateway, topup_id)
+    assert (refused.status, refused.code) == (503, "unavailable")
 
 
 async def refused_for_sure(home: House, gateway: str) -> Answer:
