@@ -2,9 +2,9 @@
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from ops.confirm import confirmed
 from ops.errors import CommandFailed
@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 
 reconcile = App(name="reconcile", help_format="plaintext")
 _BEHIND_S_MAX: Final = 15.0
+_PARTITIONS_MAX: Final = 4_096
+_PARTITIONS_HELP: Final = "Into so many, on streams that were drained and emptied for it."
 _AGAIN: Final = "it can be run again: topup reconcile streams"
 _INTERRUPTED: Final = 130
+Partitions = Annotated[int | None, Parameter(help=_PARTITIONS_HELP)]
 
 
 @reconcile.default
@@ -62,34 +65,47 @@ def statement(  # noqa: PLR0913 - one an option of the command
 
 
 @reconcile.command
-def streams(*, yes: Yes = False, dry_run: DryRun = False) -> None:
+def streams(*, partitions: Partitions = None, yes: Yes = False, dry_run: DryRun = False) -> None:
     """After Valkey lost something: bring its records back to the books, then open the lanes."""
+    if partitions is not None and not 1 <= partitions <= _PARTITIONS_MAX:
+        raise CommandFailed(
+            f"--partitions {partitions} is not a number from 1 to {_PARTITIONS_MAX}; "
+            "for example: topup reconcile streams --partitions 12",
+            status=2,
+        )
     try:
-        asyncio.run(_streams(yes=yes, dry_run=dry_run))
+        asyncio.run(_streams(partitions, yes=yes, dry_run=dry_run))
     except KeyboardInterrupt:
         raise CommandFailed(f"interrupted; {_AGAIN}", status=_INTERRUPTED) from None
 
 
-async def _streams(*, yes: bool, dry_run: bool) -> None:
+async def _streams(partitions: int | None, *, yes: bool, dry_run: bool) -> None:
     from ops.books import open_database
     from ops.streams import open_streams
-    from shared.contracts.errors import TopupError
+    from shared.contracts.errors import PartitionsDiffer, TopupError
 
     async with open_streams() as found, open_database(connections_max=2) as database:
         try:
-            await _reconcile(found, database, yes=yes, dry_run=dry_run)
+            await _reconcile(found, database, partitions, yes=yes, dry_run=dry_run)
+        except PartitionsDiffer as problem:
+            raise CommandFailed(
+                f"{problem}; to have another count from now on, see docs/operations.md, "
+                "Another partition count"
+            ) from None
         except TopupError as problem:
             raise CommandFailed(f"the streams did not answer: {problem}; {_AGAIN}") from None
 
 
-async def _reconcile(found: "Streams", database: "Database", *, yes: bool, dry_run: bool) -> None:
+async def _reconcile(
+    found: "Streams", database: "Database", partitions: int | None, *, yes: bool, dry_run: bool
+) -> None:
     from services.ledger.reconciling import Reconciler
     from services.ledger.settings import ReconcileSettings
     from services.ledger.watch import Standing
     from shared.runtime.settings import load
 
     window_ms = load(ReconcileSettings, os.environ).idempotency_window_ms
-    watch, topups = await _watch(found, database)
+    watch, topups = await _watch(found, database, partitions)
     standings = await watch.look(compare=True)
     lost = [number for number, each in enumerate(standings) if each is Standing.LOST]
     if not lost:
@@ -109,13 +125,16 @@ async def _reconcile(found: "Streams", database: "Database", *, yes: bool, dry_r
     await _run(reconciler, topups, lost, dry_run=False)
     for partition in lost:
         await reconciler.renew(partition, await watch.reached(partition))
+    await reconciler.forget_others()
     if Standing.LOST in await watch.look(compare=True):
         raise CommandFailed(f"the streams have lost something again; {_AGAIN}")
     await watch.release()
     print("the lanes are open")
 
 
-async def _watch(found: "Streams", database: "Database") -> tuple["Watch", "Topups"]:
+async def _watch(
+    found: "Streams", database: "Database", wanted: int | None
+) -> tuple["Watch", "Topups"]:
     """Return what compares; in as many partitions as the books know: the streams may forget it."""
     from services.ledger.watch import Watch
     from shared.bus.topups import Topups
@@ -132,7 +151,7 @@ async def _watch(found: "Streams", database: "Database") -> tuple["Watch", "Topu
         raise CommandFailed(
             "the books have never seen streams, so nothing can be missing there; start a ledger"
         )
-    watch, topups = watch_of(len(known))
+    watch, topups = watch_of(wanted or len(known))
     for provider in OFFERS:
         await topups.prepare(provider)
     return watch, topups

@@ -154,7 +154,7 @@ async def _functions(client: Client, of: str) -> Finding:
 
 def _partitions(written: int | None, configured: str) -> Finding:
     if written is None:
-        return Finding("partitions", f"{configured}, not yet written down")
+        return Finding("partitions", f"{configured}, to be written down at the first start")
     if str(written) == configured:
         return Finding("partitions", configured)
     return Finding(

@@ -17,6 +17,7 @@ from ops.supervisor.logins import Logins, draw_logins
 from ops.supervisor.plan import HOST, Plan, given
 from shared.bus.rights import configured
 from shared.contracts.access import ACCESS, set_up
+from shared.runtime.addresses import CLUSTER
 
 
 class Wiring(Struct, frozen=True, kw_only=True):
@@ -88,9 +89,11 @@ def _servers(root: Path, environ: Mapping[str, str], logins: Logins) -> dict[str
     if not given("REDIS_URL", environ):
         users = configured(logins.passwords)
         servers.append(_valkey(root / "valkey", valkey.DURABLE, users))
-        if not given("LIMITER_REDIS_URL", environ):
-            users = configured(logins.of_limits)
-            servers.append(_valkey(root / "valkey-limits", valkey.VOLATILE, users))
+    streams = setting("REDIS_URL", environ)
+    holds_limits = streams is not None and f"{CLUSTER}://" not in streams
+    if not holds_limits and not given("LIMITER_REDIS_URL", environ):
+        users = configured(logins.of_limits)
+        servers.append(_valkey(root / "valkey-limits", valkey.VOLATILE, users))
     if not given("DATABASE_URL", environ):
         servers.append(
             postgres.prepare(

@@ -98,6 +98,12 @@ class Reconciler:
             given = {"partition": partition, "generation": generation}
             await connection.execute(queries()["renew_generation"], given)
 
+    async def forget_others(self) -> None:
+        """Let the books know of these partitions alone; raises psycopg.Error."""
+        async with self._database.connection() as connection:
+            given = {"partitions": len(self._topups.keys)}
+            await connection.execute(queries()["forget_partitions"], given)
+
     async def _rows(self, *, since_ms: int) -> AsyncIterator[Row]:
         """Read page by page: the books do not fit into memory."""
         async with self._database.connection(within_s=None) as connection, connection.transaction():

@@ -12,6 +12,9 @@ ON CONFLICT DO NOTHING;
 INSERT INTO generations (partition, generation) VALUES (%(partition)s, %(generation)s)
 ON CONFLICT (partition) DO UPDATE SET generation = excluded.generation, since = now();
 
+-- forget_partitions: there are only so many from now on.
+DELETE FROM generations WHERE partition >= %(partitions)s;
+
 -- still_needed: what the streams must know: all that is open or in limbo, and what ended since.
 SELECT topup_id::text, customer_id, phone, country, amount_minor, currency, provider, product,
        reference, metadata::text, route::text,

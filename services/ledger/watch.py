@@ -94,13 +94,22 @@ class Watch:
             self._tell(partition, None)
 
     async def _compare(self, partition: int) -> Loss | None:
-        generation = (await self.generations()).get(partition)
-        if generation is None:  # never seen by these books: it begins with what it has
-            generation = await self._trust.found(partition)
-            async with self._database.connection() as connection:
+        known = await self.generations() or await self._take_as_they_are()
+        generation = known.get(partition)
+        if generation is None:  # the customers that it has were elsewhere, with their keys
+            return Loss(
+                self._topups.keys[partition].meta, "what the books know in other partitions"
+            )
+        return await self._trust.vouch(partition, generation, await self.reached(partition))
+
+    async def _take_as_they_are(self) -> dict[int, str]:
+        """Let all partitions begin with what they have: these books have never seen any."""
+        found = [await self._trust.found(partition) for partition in range(len(self.standings))]
+        async with self._database.connection() as connection, connection.transaction():
+            for partition, generation in enumerate(found):
                 given = {"partition": partition, "generation": generation}
                 await connection.execute(queries()["note_generation"], given)
-        return await self._trust.vouch(partition, generation, await self.reached(partition))
+        return await self.generations()
 
     async def generations(self) -> dict[int, str]:
         """Return the generation of each partition, as the books have it."""

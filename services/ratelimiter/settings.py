@@ -1,5 +1,6 @@
 """What the ratelimiter reads from the environment."""
 
+from shared.runtime.addresses import CLUSTER
 from shared.runtime.replica import Port, RedisUrl, ReplicaSettings, ServerUrl
 
 
@@ -12,7 +13,7 @@ class RatelimiterSettings(ReplicaSettings, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse to start without any Redis, and to keep windows where the money is replicated."""
-        if self.limiter_redis_url is None and "+cluster://" in (self.redis_url or ""):
+        if self.limiter_redis_url is None and f"{CLUSTER}://" in (self.redis_url or ""):
             raise ValueError(
                 "LIMITER_REDIS_URL is missing, and REDIS_URL is a cluster: the windows need a "
                 "server of their own; for example LIMITER_REDIS_URL=redis://127.0.0.1:6380/0"

@@ -436,11 +436,19 @@ local function refusal(meta, partitions)
   return nil
 end
 
+-- How many partitions there are, written in each: a process with another number would look for
+-- customers' keys where they are not.
+local function write_partitions(meta, partitions)
+  redis.call('HSETNX', meta, 'partitions', partitions)
+  redis.call('HSETNX', meta, 'format', VERSION)
+end
+
 -- prepare: make a lane's streams with all their groups.  KEYS common  ARGV partitions  reply OK
 local function prepare(keys, args)
   local c = context(keys, 0)
   local refused = differ(redis.call('HGET', c.meta, 'partitions'), args[1])
   if refused then return refused end
+  write_partitions(c.meta, args[1])
   make_streams(c)
   return redis.status_reply('OK')
 end
@@ -480,8 +488,7 @@ local function accept(keys, args)
   local width = (#args - 2) / c.n
   local refused = refusal(c.meta, args[1])
   if refused then return refused end
-  redis.call('HSETNX', c.meta, 'partitions', args[1])
-  redis.call('HSETNX', c.meta, 'format', VERSION)
+  write_partitions(c.meta, args[1])
   make_streams(c)
   return each(c, function(i)
     local id, print, key, body, route = unpack(args, 3 + width * (i - 1), 2 + width * i)

@@ -3,6 +3,9 @@
 import re
 from typing import Final
 
+CLUSTER: Final = "+cluster"
+"""What the scheme of a cluster's URL ends with; between commas it names some of its nodes."""
+
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(:(?P<port>[0-9]{1,5}))?")
 _BARE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PORT_MAX: Final = 65_535

@@ -12,6 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
+from shared.runtime.addresses import CLUSTER
 from shared.runtime.cluster import Cluster
 from shared.runtime.connections import (
     COMMAND_TIMEOUT_S,
@@ -28,8 +29,6 @@ LINES_MAX = 80
 READS_MAX = 8
 TRIAL_MS = (5, 50)
 TRIALS_KEY = "topup:{0}:trials"
-CLUSTER = "+cluster"
-"""What the scheme of a cluster's URL ends with; between commas it names some of its nodes."""
 _REFUSALS = {
     "OOM": "its memory is full: raise its maxmemory",
     "READONLY": "it is a replica: name the primary, or promote it",

@@ -8,6 +8,7 @@ from shared.bus.messages import Acceptance, Accepted
 from shared.bus.topups import Topups
 from shared.contracts.errors import PartitionsDiffer
 from shared.contracts.states import State
+from shared.runtime.redis import Client
 from tests.integration.bus.bench import BODY, DELIVER_BEFORE_MS, LANE, WINDOW_MS, Bench
 
 pytestmark = pytest.mark.integration
@@ -123,6 +124,15 @@ async def test_another_partition_count_is_refused_before_anything_is_done(bench:
         with pytest.raises(PartitionsDiffer, match="made with 1, not 2"):
             await call
     assert await bench.snapshot() == before
+
+
+async def test_the_count_is_in_every_partition_before_the_first_topup(redis: Client) -> None:
+    """Else a process with another count would find partitions that have nothing against it."""
+    four = Topups(redis, partitions=4, window_ms=WINDOW_MS)
+    await four.prepare(LANE)
+    for count in (2, 8):
+        with pytest.raises(PartitionsDiffer, match=f"made with 4, not {count}"):
+            await Topups(redis, partitions=count, window_ms=WINDOW_MS).prepare(LANE)
 
 
 async def test_groups_are_there_before_the_first_entry(bench: Bench) -> None:
