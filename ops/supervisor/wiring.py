@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from ops.connections import setting
 from ops.ports import free_port
 from ops.servers import postgres, valkey
 from ops.servers.server import Server

@@ -65,7 +65,7 @@ async def _make_users(url: str, settings: DeploySettings, services: Sequence[str
             password: str | None = getattr(settings, f"{service}_password")
             if password is None:
                 continue
-            kept = all([await _grant(one, service, password) for one in await client.servers()])
+            kept = all([await _grant(one, service, password) for one in await client.nodes()])
             _say(f"{user_of(service)} may log in" if kept else _forgetful(service))
     finally:
         await client.aclose()

@@ -54,6 +54,7 @@ RIGHTS: Final[Mapping[str, tuple[str, ...]]] = {
             writes="outcomes acts dead",
         ),
         _LANE,
+        "(~topup:{*}:meta +hsetnx)",
         "(~topup:{*}:alive +zremrangebyscore)",
         _KEYS, _ENDS, _CALLS, _TRIALS,
     ),

@@ -119,6 +119,11 @@ class Cluster(AsyncCoreCommands):
         await self._owner(0)
         return [self._server(address) for address in sorted({*self._owners} - {""})]
 
+    async def nodes(self) -> list[Any]:
+        """Return the clients of all nodes, replicas too: what is not replicated goes to each."""
+        await self._owner(0)
+        return [self._server(address) for address in self._nodes]
+
     async def aclose(self) -> None:
         """Close all connections."""
         if self._looking is not None:

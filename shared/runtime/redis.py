@@ -100,6 +100,10 @@ class _Client(Redis):
         """Return the clients of all servers that have keys."""
         return [self]
 
+    async def nodes(self) -> list[Self]:
+        """Return the clients of all servers that may have keys one day."""
+        return [self]
+
     async def aclose(self, close_connection_pool: bool | None = None) -> None:  # noqa: FBT001 - redis-py's
         """Close all connections."""
         await self.line.aclose()

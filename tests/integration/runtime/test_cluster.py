@@ -54,6 +54,7 @@ async def test_each_command_goes_to_who_has_its_key(two: ValkeyCluster, client: 
     ]
     assert sorted(key for group in groups for key in group) == sorted(KEYS)
     assert len(client.together(KEYS)) == len(KEYS)
+    assert len(await client.nodes()) == len(await client.servers()) == 2
     assert len(client.together([f"{KEYS[0]}:a", f"{KEYS[0]}:b"])) == 1
 
 
