@@ -52,9 +52,7 @@ class Dispatcher:
         self._draining = asyncio.Event()
         self._slots = {name: Slots(settings.queue_concurrency) for name in self._providers}
         self._watch = LaneWatch(self._topups, providers=list(self._providers))
-        self._lanes = [
-            self._lane(provider, instance, clock) for provider in self._providers.values()
-        ]
+        self._lanes = [self._lane(one, instance, clock) for one in self._providers.values()]
         self._questions = [
             self._asking(provider, instance)
             for provider in self._providers.values()

@@ -273,17 +273,13 @@ class Topups:
         """Drop what is old, and acknowledged by all groups; return how many entries went."""
         gone = 0
         for names in self.keys:
-            for provider in providers:
-                groups = [DISPATCHER_GROUP, LEDGER_GROUP]
-                gone += max(await self._trim(names.requests(provider), retention_ms, groups), 0)
-            gone += max(await self._trim(names.outcomes, retention_ms, [LEDGER_GROUP]), 0)
-            gone += max(await self._trim(names.acts, retention_ms, [LEDGER_GROUP]), 0)
+            readers = {names.requests(one): [DISPATCHER_GROUP, LEDGER_GROUP] for one in providers}
+            readers |= {names.outcomes: [LEDGER_GROUP], names.acts: [LEDGER_GROUP]}
+            for stream, by in readers.items():
+                gone += max(int(await self._caller.call("trim", [stream], [retention_ms, *by])), 0)
             letters = [names.dead, names.dead_done]
             gone += int(await self._caller.call("clear", letters, [DEAD_RETENTION_MS]))
         return gone
-
-    async def _trim(self, stream: str, retention_ms: int, groups: list[str]) -> int:
-        return int(await self._caller.call("trim", [stream], [retention_ms, *groups]))
 
     # -- how a call is made ------------------------------------------------------------------
 
