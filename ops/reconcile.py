@@ -35,7 +35,7 @@ _PARTITIONS_MAX: Final = 4_096
 _PARTITIONS_HELP: Final = "Into so many, on streams that were drained and emptied for it."
 _AGAIN: Final = "it can be run again: topup reconcile streams"
 _INTERRUPTED: Final = 130
-Partitions = Annotated[int | None, Parameter(help=_PARTITIONS_HELP)]
+Partitions = Annotated[str | None, Parameter(help=_PARTITIONS_HELP)]
 
 
 @reconcile.default
@@ -67,16 +67,22 @@ def statement(  # noqa: PLR0913 - one an option of the command
 @reconcile.command
 def streams(*, partitions: Partitions = None, yes: Yes = False, dry_run: DryRun = False) -> None:
     """After Valkey lost something: bring its records back to the books, then open the lanes."""
-    if partitions is not None and not 1 <= partitions <= _PARTITIONS_MAX:
+    count = None if partitions is None else _count_of(partitions)
+    try:
+        asyncio.run(_streams(count, yes=yes, dry_run=dry_run))
+    except KeyboardInterrupt:
+        raise CommandFailed(f"interrupted; {_AGAIN}", status=_INTERRUPTED) from None
+
+
+def _count_of(text: str) -> int:
+    digits = text.isascii() and text.isdecimal() and len(text) <= len(str(_PARTITIONS_MAX))
+    if not digits or not 1 <= int(text) <= _PARTITIONS_MAX:
         raise CommandFailed(
-            f"--partitions {partitions} is not a number from 1 to {_PARTITIONS_MAX}; "
+            f"--partitions {text[:32]!r} is not a number from 1 to {_PARTITIONS_MAX}; "
             "for example: topup reconcile streams --partitions 12",
             status=2,
         )
-    try:
-        asyncio.run(_streams(partitions, yes=yes, dry_run=dry_run))
-    except KeyboardInterrupt:
-        raise CommandFailed(f"interrupted; {_AGAIN}", status=_INTERRUPTED) from None
+    return int(text)
 
 
 async def _streams(partitions: int | None, *, yes: bool, dry_run: bool) -> None:

@@ -62,6 +62,7 @@ WRONG: Final[Mapping[str, Sequence[str]]] = {
     "KEY": ("42", "no such", "topup_" + "x" * 39, "3FA9C2D1E0B7", "0" * 65),
     "REQUESTS": ("0", "1000001", *_NUMBERS),
     "--limit": ("0", "1000001", *_NUMBERS),
+    "--partitions": ("0", "4097", *_NUMBERS),
     "--tail": ("100001", *_NUMBERS),
     "--from": _DATES,
     "--day": ("2026-11-23T22:00:00-06:00", "20261123", *_DATES),
