@@ -87,10 +87,12 @@ soak: .venv/.dev ## sell for long; nothing that a process holds may grow (MINUTE
 	$(PY) -m tests.load.soak
 rolling: .venv/.dev ## sell while every replica is replaced by this version, and back; nobody may notice (RATE=40; needs the history)
 	$(PY) -m tests.rolling
-.PHONY: check-tls
+.PHONY: check-tls check-deploy
 check-tls: .venv/.dev ## Redis and PostgreSQL over TLS, on Debian's servers (apt-get install redis-server postgresql)
 	@command -v redis-server > /dev/null && ls /usr/lib/postgresql/*/bin/postgres > /dev/null 2>&1 || { echo "redis-server or postgresql is missing: apt-get install redis-server postgresql"; exit 1; }
 	$(PY) -m pytest -q -m tls tests/tls
+check-deploy: .venv/.deploy ## the Kubernetes manifests against its schemas and a policy scanner
+	.venv/deploy/bin/python -m tests.deploy.check
 chaos-self-test: .venv/.dev ## seeded bugs, each to be caught by a run of chaos
 	$(PY) -m tests.chaos.selftest
 
@@ -120,12 +122,19 @@ install: .venv/.dev ## the environment with all development tools
 	@cd bench/peers/bullmq && npm ci --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
+.venv/.deploy: requirements/deploy.txt
+	@$(PYTHON) -m venv .venv/deploy
+	@echo "installing what looks at manifests …"
+	@.venv/deploy/bin/python -m pip --disable-pip-version-check install -q --require-hashes -r requirements/deploy.txt
+	@touch $@
+
 LOCK := .venv/bin/uv pip compile pyproject.toml -q --generate-hashes --no-strip-extras --no-header --universal --python-version 3.11
 lock: .venv/.dev ## renew the hash-pinned requirements
 	$(LOCK) --upgrade --extra local --extra dev -o requirements/dev.txt
 	$(LOCK) --extra local -c requirements/dev.txt -o requirements/local.txt
 	$(LOCK) -c requirements/dev.txt -o requirements/run.txt
 	.venv/bin/uv pip compile bench/peers/faststream/requirements.in -q --upgrade --generate-hashes --no-strip-extras --no-header --universal --python-version 3.11 -o bench/peers/faststream/requirements.txt
+	.venv/bin/uv pip compile requirements/deploy.in -q --upgrade --generate-hashes --no-strip-extras --no-header --universal --python-version 3.11 -o requirements/deploy.txt
 	cd bench/peers/bullmq && npm update --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 
 clean: ## remove the environment and the local data
