@@ -14,10 +14,10 @@ LEVELS = {"debug", "info", "warning", "error", "exception"}
 WORD = re.compile(r"`([a-z_]+)`")
 OF_ONE_EVENT = {
     "route", "owner", "service", "gateways", "key", "has", "step", "path", "whose", "active",
-    "age_s", "place", "keys", "wanted", "fit", "open_files_max", "seconds",
+    "age_s", "place", "keys", "wanted", "fit", "open_files_max", "seconds", "said", "role",
 }  # fmt: skip
 """Fields that need no explanation of their own; the others are in the first table."""
-GIVEN_APART = {"request_id"}
+GIVEN_APART = {"request_id", "role", "restarts"}  # not in every case, or from a dict
 
 
 class Line(NamedTuple):
@@ -30,7 +30,7 @@ class Line(NamedTuple):
 
 def logged() -> Iterator[Line]:
     """Yield what the services can say."""
-    for package in ("services", "shared", "sandbox"):
+    for package in ("services", "shared", "ops", "sandbox"):
         for path in sorted((ROOT / package).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Call):
