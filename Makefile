@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c # a filtered command fails as it would alone
 INSTALL := PYTHONUNBUFFERED=1 $(PIP) install --progress-bar off --require-hashes
 SHOWN := sed -un -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing .*/  unpacking …/p'
-.PHONY: help run cluster test-cluster test-page bench bench-quick bench-ledger bench-profile test test-long model model-long bench-gateway bench-memory bench-replay bench-reconcile bench-scale fuzz-api asyncapi watch check-watch check fuzz chaos crash-points overload idle takeover soak rolling chaos-self-test install format lint types imports unused lock clean
+.PHONY: help run cluster test-cluster test-page bench bench-quick bench-ledger bench-profile test test-long model model-long bench-gateway bench-memory bench-replay bench-reconcile bench-scale fuzz-api asyncapi watch check-watch check fuzz chaos crash-points overload idle takeover soak rolling chaos-self-test wheels image check-image test-containers install format lint types imports unused lock clean
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -15,9 +15,9 @@ cluster: .venv/.local ## the same with the streams on a Valkey Cluster of three 
 	@exec .venv/bin/python -m ops.cluster_up
 
 test: .venv/.dev ## the tests of each change, on real servers and real processes
-	$(PY) -m pytest -n auto --dist loadfile -m "not long and not watch and not page and not tls"
+	$(PY) -m pytest -n auto --dist loadfile -m "not long and not watch and not page and not tls and not containers"
 test-long: .venv/.dev ## the tests that take longer: supervision, replay, screens, scaling under load, lost data, overload, an attack on the API
-	$(PY) -m pytest -n auto --dist loadfile -m long
+	$(PY) -m pytest -n auto --dist loadfile -m "long and not containers"
 test-page: .venv/.dev ## the operators' page in a real browser (needs Chromium; SHOTS=folder for its pictures)
 	@[ -n "$(CHROMIUM)" ] || command -v chromium chromium-browser google-chrome > /dev/null || { echo "Chromium is missing: install it, for example 'apt-get install chromium', or set CHROMIUM to where it is"; exit 1; }
 	SHOTS=$(SHOTS) CHROMIUM=$(CHROMIUM) $(PY) -m pytest -q -m page
@@ -96,6 +96,19 @@ check-deploy: .venv/.deploy ## the Kubernetes manifests against its schemas and 
 chaos-self-test: .venv/.dev ## seeded bugs, each to be caught by a run of chaos
 	$(PY) -m tests.chaos.selftest
 
+IMAGE ?= topup
+ARGUMENTS = $(foreach name,BASE BUILD_BASE PIP_NO_INDEX,$(if $($(name)),--build-arg $(name)=$($(name))))
+image: ## build the image (IMAGE=topup BASE= BUILD_BASE=; PIP_NO_INDEX=1 after make wheels)
+	docker build -f deploy/Dockerfile -t $(IMAGE) $(ARGUMENTS) \
+	  --build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) --build-arg REVISION=$$(git rev-parse HEAD) .
+wheels: .venv/bin/python ## lay what the image installs into deploy/wheels, for a build that reaches no index
+	for file in build run; do \
+	  sed 's/ ; python_full_version.*/ \\/' requirements/$$file.txt | $(PIP) download -q --progress-bar off --no-deps --require-hashes -d deploy/wheels -r /dev/stdin || exit 1; done
+check-image: .venv/.dev ## lint the Dockerfile
+	.venv/bin/hadolint deploy/Dockerfile
+test-containers: .venv/.dev ## image and compose in Docker's engine, which it starts where none runs (root; docker.io docker-compose iptables debootstrap)
+	$(PY) -m pytest -m containers tests/containers
+
 install: .venv/.dev ## the environment with all development tools
 
 .venv/bin/python:
@@ -133,6 +146,7 @@ lock: .venv/.dev ## renew the hash-pinned requirements
 	$(LOCK) --upgrade --extra local --extra dev -o requirements/dev.txt
 	$(LOCK) --extra local -c requirements/dev.txt -o requirements/local.txt
 	$(LOCK) -c requirements/dev.txt -o requirements/run.txt
+	echo hatchling | $(subst pyproject.toml,-,$(LOCK)) -c requirements/dev.txt -o requirements/build.txt
 	.venv/bin/uv pip compile bench/peers/faststream/requirements.in -q --upgrade --generate-hashes --no-strip-extras --no-header --universal --python-version 3.11 -o bench/peers/faststream/requirements.txt
 	.venv/bin/uv pip compile requirements/deploy.in -q --upgrade --generate-hashes --no-strip-extras --no-header --universal --python-version 3.11 -o requirements/deploy.txt
 	cd bench/peers/bullmq && npm update --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ops.connections import setting
 from ops.errors import CommandFailed
 from ops.supervisor.folder import data_folder, read_assignments
 
@@ -36,6 +37,8 @@ def fetch(path: str) -> bytes:
 def access() -> tuple[str, str]:
     """Return the gateways' address and the admin key; raises CommandFailed where one is unknown."""
     known = dict(os.environ)
+    if key := setting("TOPUP_ADMIN_KEY", os.environ):
+        known["TOPUP_ADMIN_KEY"] = key
     if not known.get("TOPUP_URL"):  # the key of what runs here is for nobody else
         known = {**read_assignments(data_folder(os.environ).demo), **known}
     if not all(known.get(name) for name in _NEEDED):

@@ -64,5 +64,6 @@ async def serve(settings: Settings, sock: socket.socket, book: Book) -> None:
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=DRAIN_S,
+        ssl_certfile=settings.tls_file,
     )
     await uvicorn.Server(config).serve(sockets=[sock])

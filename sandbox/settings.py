@@ -1,6 +1,7 @@
 """What the sandbox reads from the environment; it shares no code with what it stands against."""
 
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
@@ -52,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     reloadly_timeout_ms: int
     dtone_timeout_ms: int
     book: str | None
+    tls_file: str | None
     access: Access
 
 
@@ -63,12 +65,15 @@ def read(environ: Mapping[str, str], *, instance_id: str) -> Settings:
     """
     problems: list[str] = []
 
-    def get(name: str, read_as: Callable[[str], ValueT], default: str) -> ValueT:
+    def get(
+        name: str, read_as: Callable[[str], ValueT], default: str, example: str | None = None
+    ) -> ValueT:
         text = environ.get(name) or default
         try:
             return read_as(text)
         except ValueError as problem:
-            problems.append(f"{name} is {text!r}, {problem}; for example {name}={default}")
+            would_do = default if example is None else example
+            problems.append(f"{name} is {text!r}, {problem}; for example {name}={would_do}")
             return read_as(default)
 
     def secret(name: str) -> str | None:
@@ -90,6 +95,7 @@ def read(environ: Mapping[str, str], *, instance_id: str) -> Settings:
         reloadly_timeout_ms=get("RELOADLY_TIMEOUT", _duration, "45s"),
         dtone_timeout_ms=get("DTONE_TIMEOUT", _duration, "60s"),
         book=environ.get("SANDBOX_BOOK") or None,
+        tls_file=get("SANDBOX_TLS_FILE", _pem, "", "/run/secrets/sandbox.pem") or None,
         access=_access(secret),
     )
     if problems:
@@ -127,6 +133,18 @@ def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _PORT_MAX:
         raise ValueError("not a port from 1 to 65535")
     return int(text)
+
+
+def _pem(path: str) -> str:
+    """Return the path of a file with a key and its certificate; empty for plain http."""
+    if path:
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(path)
+        except OSError as problem:
+            raise ValueError(
+                f"no PEM file of a key and a certificate ({problem.strerror})"
+            ) from None
+    return path
 
 
 def _switch(text: str) -> bool:

@@ -32,6 +32,19 @@ class Demo(msgspec.Struct, frozen=True, kw_only=True):
             }
         )
 
+    def assignments(self) -> str:
+        """Return what a shell reads to sell with them."""
+        return "".join(f"{name}={value}\n" for name, value in self.variables().items())
+
+    def variables(self) -> dict[str, str]:
+        """Return the commands' variables."""
+        return {
+            "TOPUP_URL": self.url,
+            "TOPUP_API_KEY": self.api_key,
+            "TOPUP_CUSTOMER_ID": CUSTOMER_ID,
+            "TOPUP_ADMIN_KEY": self.admin_key,
+        }
+
 
 def demo(folder: Folder, environ: Mapping[str, str], *, url: str) -> Demo:
     """Return the demo's keys and leave them in demo.env; ADMIN_KEY of the environment wins."""
@@ -43,15 +56,8 @@ def demo(folder: Folder, environ: Mapping[str, str], *, url: str) -> Demo:
         or kept.get("TOPUP_ADMIN_KEY")
         or f"admin_{secrets.token_urlsafe(30)}",
     )
-    lines = {
-        "TOPUP_URL": keys.url,
-        "TOPUP_API_KEY": keys.api_key,
-        "TOPUP_CUSTOMER_ID": CUSTOMER_ID,
-        "TOPUP_ADMIN_KEY": keys.admin_key,
-    }
-    text = "".join(f"{name}={value}\n" for name, value in lines.items())
-    if read_assignments(folder.demo) != lines:
-        write_private(folder.demo, text)
+    if kept != keys.variables():
+        write_private(folder.demo, keys.assignments())
     return keys
 
 

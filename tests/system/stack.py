@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import aiohttp
 
@@ -26,18 +26,22 @@ TOPUP = Path(sys.executable).with_name("topup")
 UNLIMITED = {"RATE_LIMIT_PER_MINUTE": "1000000"}
 
 
+class Place(Protocol):
+    """Where the keys of what runs are, and its public port."""
+
+    folder: Path
+    port: int
+
+
 class Stack:
     """One `topup up`, its demo merchant, and its sandbox's book."""
 
-    def __init__(self, running: "Running") -> None:
-        self.folder = running.folder
-        self.url = f"http://127.0.0.1:{running.port}"
-        self.process = running.process
-        self.env = _read_env(running.folder / "demo.env")
+    def __init__(self, place: "Place") -> None:
+        self.folder = place.folder
+        self.url = f"http://127.0.0.1:{place.port}"
+        self.env = _read_env(place.folder / "demo.env")
         self._settled_before = 0
-        self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, force_close=True)
-        )
+        self.session = aiohttp.ClientSession(connector=self._connector())
 
     async def __aenter__(self) -> Self:
         """What earlier tests made here does not count."""
@@ -47,15 +51,18 @@ class Stack:
     async def __aexit__(self, *_: object) -> None:
         await self.session.close()
 
+    def _connector(self) -> aiohttp.TCPConnector:
+        return aiohttp.TCPConnector(limit=0, force_close=True)
+
     def ps(self, service: str | None = None) -> list[dict[str, Any]]:
         """Return what `topup ps --json` says, of one service or of all."""
         rows = json.loads(self.topup("ps", "--json").stdout)
         return [row for row in rows if service in (None, row["service"])]
 
     @cached_property
-    def _sandbox_port(self) -> int:
-        port: int = self.ps("sandbox")[0]["port"]
-        return port
+    def provider(self) -> str:
+        """The sandbox's own address."""
+        return f"http://127.0.0.1:{self.ps('sandbox')[0]['port']}"
 
     def topup(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run a `topup` command against this stack."""
@@ -115,13 +122,13 @@ class Stack:
     async def book(self, reference: str = "") -> dict[str, Any]:
         """Return the sandbox's own book, or what it says of one reference."""
         path = f"/book/{reference}" if reference else "/book"
-        async with self.session.get(f"http://127.0.0.1:{self._sandbox_port}{path}") as answer:
+        async with self.session.get(self.provider + path) as answer:
             body: dict[str, Any] = await answer.json()
             return body
 
     async def fill_wallet(self, amount: int) -> None:
         """Let the sandbox's wallet, from which numbers on 907 are paid, hold so much."""
-        url = f"http://127.0.0.1:{self._sandbox_port}/wallet"
+        url = f"{self.provider}/wallet"
         async with self.session.post(url, json={"amount": amount}) as answer:
             assert answer.status == 200, await answer.text()
 

@@ -10,6 +10,7 @@ import pytest
 
 from shared.runtime.redis import Client
 from tests.system.stack import Stack, accept, until
+from tests.system.walk import walk
 
 pytestmark = pytest.mark.system
 
@@ -17,45 +18,9 @@ pytestmark = pytest.mark.system
 @pytest.mark.settings(RATE_LIMIT_PER_MINUTE="200")
 async def test_the_owner_walks_through(stack: Stack) -> None:
     """Health, fifty at once, queue-stats, metrics: what the deployment guide says is seen."""
-    ids = set()
-    for _ in range(40):
-        status, health = await stack.get("/health")
-        assert status == 200
-        assert health["services"]["redis"] == {
-            "connected": True,
-            "status": "healthy",
-            "durability": "fsync",
-        }
-        assert health["services"]["database"]["connected"] is True
-        assert health["instance"]["memory"].endswith("MB")
-        assert isinstance(health["instance"]["pid"], int)
-        ids.add(health["instance"]["id"])
-    assert ids == {"gateway-1", "gateway-2", "gateway-3"}
-
-    answers = await asyncio.gather(*(stack.post() for _ in range(50)))
-    assert [status for status, _ in answers] == [202] * 50
-    topups = {body["topup_id"] for _, body in answers}
-    assert len(topups) == 50
-
-    stats = await stack.until_settled(50)
-    expected = {"completed": 50, "failed": 0, "unresolved": 0, "total": 50, "waiting": 0}
-    assert {name: stats[name] for name in expected} == expected
-    assert {row["id"] for row in stats["instances"] if row["service"] == "dispatcher"} == {
-        "dispatcher-1",
-        "dispatcher-2",
-        "dispatcher-3",
-    }
-
-    async def booked() -> object:
-        _, metrics = await stack.get("/api/admin/metrics")
-        return metrics if metrics["total_transactions"] == 50 else None
-
-    metrics = await until(booked)
-    assert metrics["revenue"] == {"MXN": "500.00"}
-    assert metrics["today"] == {"transactions": 50, "volume": {"MXN": "500.00"}}
-    for topup_id in topups:
-        paid = await stack.book(topup_id)
-        assert paid["paid"] == 1, "each was paid once, by the provider's own book"
+    walked = await walk(stack)
+    assert walked.gateways == {"gateway-1", "gateway-2", "gateway-3"}
+    assert walked.dispatchers == {"dispatcher-1", "dispatcher-2", "dispatcher-3"}
 
 
 @pytest.mark.settings(RATE_LIMIT_PER_MINUTE="200", fresh=True)
