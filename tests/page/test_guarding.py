@@ -85,7 +85,7 @@ async def test_what_cannot_be_asked_is_told_in_its_place(
     async with desk(gateway) as one:
         await one.sign_in(ADMIN_KEY)
         await one.is_live()
-        await expect(one.page.locator("#verdict-more")).to_contain_text("The books cannot be asked")
+        await expect(one.page.locator("#verdict")).to_have_text("The books do not answer.")
         for part in ("#unresolved", "#acts"):
             alert = one.page.locator(part).get_by_role("alert")
             await expect(alert).to_contain_text("The books cannot be asked right now")

@@ -18,7 +18,14 @@ def verdict(flow: Flow | None, *, books_away: bool) -> Verdict:
             sentence="The streams do not answer.",
             more="Nothing is accepted; what was accepted is safe, and goes on when they are back.",
         )
-    return _stuck(flow.lanes) or _moving(flow, books_away=books_away)
+    stuck = _stuck(flow.lanes)
+    if stuck is None and books_away:
+        return Verdict(
+            tone="warn",
+            sentence="The books do not answer.",
+            more="Topups are paid all the same, and booked when they are back.",
+        )
+    return stuck or _moving(flow)
 
 
 def _stuck(lanes: Sequence[LaneLive]) -> Verdict | None:
@@ -51,21 +58,20 @@ def _stuck(lanes: Sequence[LaneLive]) -> Verdict | None:
     return None
 
 
-def _moving(flow: Flow, *, books_away: bool) -> Verdict:
-    late = " The books cannot be asked right now." if books_away else ""
+def _moving(flow: Flow) -> Verdict:
     if flow.rates is not None and flow.rates.succeeded > 0:
         return Verdict(
-            tone="warn" if books_away else "good",
+            tone="good",
             sentence="Money is moving.",
-            more=f"{flow.rates.succeeded:.1f} topups a second reach their phones.{late}",
+            more=f"{flow.rates.succeeded:.1f} topups a second reach their phones.",
         )
     since = "seconds" if any(lane.ended for lane in flow.lanes) else "minute"
     waits = flow.counts.waiting + flow.counts.active + flow.counts.delayed
     more = f"{waits} wait for their turn or their answer." if waits else "Nothing waits."
     return Verdict(
-        tone="warn" if books_away else "quiet",
+        tone="quiet",
         sentence="All is quiet.",
-        more=f"Nothing ended well in the last {since}. {more}{late}",
+        more=f"Nothing ended well in the last {since}. {more}",
     )
 
 

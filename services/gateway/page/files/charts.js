@@ -23,7 +23,7 @@ const axis = () => ({
   ticks: { color: colour("--soft"), padding: 8, font: { size: 11 }, maxTicksLimit: 5 },
 });
 
-function options(ticks, tip, stacked) {
+function options(ticks, tip, stacked, least) {
   return {
     animation: false,
     parsing: false,
@@ -38,7 +38,7 @@ function options(ticks, tip, stacked) {
         time: { minUnit: "second", displayFormats: { second: "HH:mm:ss", minute: "HH:mm" }, tooltipFormat: "HH:mm:ss" },
         ticks: { ...axis().ticks, maxRotation: 0, autoSkipPadding: 24 },
       },
-      y: { ...axis(), stacked, beginAtZero: true, suggestedMax: 1, ticks: { ...axis().ticks, callback: ticks } },
+      y: { ...axis(), stacked, beginAtZero: true, suggestedMax: least, ticks: { ...axis().ticks, callback: ticks } },
     },
     plugins: {
       legend: {
@@ -102,12 +102,12 @@ export class Charts {
     this.#flow = new Chart($("chart-flow"), {
       type: "line",
       data: { datasets: FLOW.map(([label, name], place) => line(label, name, place ? "-1" : "origin")) },
-      options: options((value) => rate(value), (value) => `${rate(value)} /s`, true),
+      options: options((value) => rate(value), (value) => `${rate(value)} /s`, true, 1),
     });
     this.#took = new Chart($("chart-took"), {
       type: "line",
       data: { datasets: TOOK.map(([label, name]) => line(label, name, false)) },
-      options: options((value) => took(Math.round(value)), (value) => took(Math.round(value)), false),
+      options: options((value) => took(Math.round(value)), (value) => took(Math.round(value)), false, 100),
     });
     this.#draw();
   }
