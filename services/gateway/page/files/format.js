@@ -53,8 +53,8 @@ export function amount(text) {
   return `${units.replace(/\B(?=(\d{3})+$)/g, ",")}${rest === undefined ? "" : `.${rest}`}`;
 }
 
-/** The same for a narrow place: of a million, the cents are left out. */
-export const brief = (text) => amount(text.length > 9 ? text.split(".")[0] : text);
+/** The same for a narrow place: of 100,000 or more, the cents are left out. */
+export const brief = (text) => amount(text.length > 8 ? text.split(".")[0] : text);
 
 /** An id that is recognised by its end, since those of one day begin alike. */
 export const short = (id) => (id.length > 12 ? `…${id.slice(-8)}` : id);
