@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -10,13 +11,19 @@ from ops.supervisor.folder import data_folder
 from ops.supervisor.plan import SERVICES, TASKS, Plan
 from ops.supervisor.run import up
 
+COMMANDS: Final = {"functions": ("-m", "shared.bus", "load")}
+"""What the earlier version calls otherwise."""
+
 
 def plan(earlier: str) -> Plan:
     """Return what is started: all of it in the earlier version's folder."""
     within = ("-m", "tests.rolling.within", earlier)
     return Plan(
         services=tuple(replace(one, module="tests.rolling.replica") for one in SERVICES),
-        tasks=tuple(replace(one, arguments=(*within, *one.arguments)) for one in TASKS),
+        tasks=tuple(
+            replace(one, arguments=(*within, *COMMANDS.get(one.name, one.arguments)))
+            for one in TASKS
+        ),
     )
 
 

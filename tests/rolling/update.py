@@ -61,7 +61,7 @@ class TwoVersions(House):
         }
         before, begun = self.functions(), time.monotonic()
         said = f"functions of {before}"
-        for words in (["services.ledger", "migrate"], ["shared.bus", "load"]):
+        for words in (["services.ledger", "migrate"], ["shared.bus", "migrate"]):
             done = subprocess.run(
                 [sys.executable, "-m", *words],
                 cwd=tree, env=environ, capture_output=True, text=True, check=False,
