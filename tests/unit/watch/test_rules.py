@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.runbook import sections
 from tests.unit.watch.rules import PROMETHEUS, alerts, read, recorded
@@ -56,3 +57,19 @@ def test_every_way_to_find_replicas_gives_the_same_labels(path: Path) -> None:
     assert job["job_name"] == "topup"
     assert job["honor_labels"] is True
     assert [PROMETHEUS / one for one in read(path)["rule_files"]] == [PROMETHEUS / "rules/*.yml"]
+
+
+def test_pods_are_found_as_they_are_described() -> None:
+    """By the labels and the port's name that each Deployment has; KEDA's labels are there."""
+    (job,) = read(PROMETHEUS / "prometheus-kubernetes.yml")["scrape_configs"]
+    named = {one.get("target_label") for one in job["relabel_configs"]}
+    assert {"service", "instance", "namespace"} <= named
+    base = PROMETHEUS.parent / "kubernetes" / "base"
+    for service in ("gateway", "ratelimiter", "dispatcher", "ledger"):
+        parts = yaml.safe_load_all((base / f"{service}.yaml").read_text())
+        (pods,) = [one["spec"]["template"] for one in parts if one["kind"] == "Deployment"]
+        assert pods["metadata"]["labels"] == {
+            "app.kubernetes.io/part-of": "topup", "app.kubernetes.io/component": service,
+        }  # fmt: skip
+        ports = [port["name"] for one in pods["spec"]["containers"] for port in one["ports"]]
+        assert ports.count("instance") == 1
