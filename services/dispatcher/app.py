@@ -52,12 +52,9 @@ class Dispatcher:
         self._draining = asyncio.Event()
         self._slots = {name: Slots(settings.queue_concurrency) for name in self._providers}
         self._watch = LaneWatch(self._topups, providers=list(self._providers))
-        self._lanes = [self._lane(one, instance, clock) for one in self._providers.values()]
-        self._questions = [
-            self._asking(provider, instance)
-            for provider in self._providers.values()
-            if provider.facts.inquiry
-        ]
+        made = self._providers.values()
+        self._lanes = [self._lane(provider, instance, clock) for provider in made]
+        self._questions = [self._asking(one, instance) for one in made if one.facts.inquiry]
         self._heart = Heart(
             self._client,
             instance,
@@ -66,7 +63,7 @@ class Dispatcher:
             interval_ms=settings.heartbeat_ms,
             say=self._say,
         )
-        leases = [self._terms(provider).lease_ms for provider in self._providers.values()]
+        leases = [self._terms(provider).lease_ms for provider in made]
         self._upkeep = Upkeep(self._topups, self._watch, self._lanes, lease_ms_max=max(leases))
         self._background: list[asyncio.Task[None]] = []
         self._reading: list[asyncio.Task[None]] = []

@@ -8,6 +8,7 @@ from uuid_utils import uuid7
 from services.gateway.acts import understood
 from services.gateway.refusals import Conflict, Misunderstood
 from services.gateway.unresolved_calls import Propose
+from services.gateway.unresolved_pages import already, newest, other_one, stands
 from shared.bus.records import Record
 from shared.contracts.events import AUTO
 from shared.contracts.proposals import Proposal, Unresolved
@@ -81,3 +82,20 @@ def paid_by(proposal: Proposal, record: Record) -> str:
             f"{problem}. Withdraw the proposal, and propose it again; nothing was changed"
         ) from None
     return proposal.provider or record.lane
+
+
+def open_one(row: Unresolved, wanted: str) -> Proposal:
+    """Return the proposal, if it can be confirmed."""
+    check_open(row)
+    for one in row.proposals:
+        if one.id == wanted and one.state == "proposed":
+            return one
+        if one.id == wanted:
+            raise Conflict(already(row.topup_id, stands(row), one))
+    raise Conflict(other_one(row))
+
+
+def check_open(row: Unresolved) -> None:
+    """Raise Conflict where there is nothing to settle any more."""
+    if row.status != "unresolved":
+        raise Conflict(already(row.topup_id, stands(row), newest(row)))

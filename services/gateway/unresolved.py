@@ -1,5 +1,6 @@
 """The admin API of unresolved topups: one person proposes how to settle one, another confirms."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -13,7 +14,9 @@ from services.gateway.figures import limbo_shown
 from services.gateway.peers import Ledger
 from services.gateway.proposing import (
     PROPOSE_EXAMPLE,
+    check_open,
     check_provider,
+    open_one,
     paid_by,
     proposal_of,
 )
@@ -103,6 +106,7 @@ class UnresolvedRoutes:
         self._admit(request)
         query = read_unresolved(request)
         page = await from_books(self._ledger.unresolved(query))
+        await self._agree(page.rows)
         limbo = await from_books(self._ledger.limbo())
         shown = UnresolvedList(
             topups=[topup_shown(row) for row in page.rows],
@@ -121,7 +125,7 @@ class UnresolvedRoutes:
         who = self._admit(request)
         asked = await read_act(request, Propose, example=PROPOSE_EXAMPLE, bytes_max=_BODY_BYTES_MAX)
         row = await self._row(request)
-        _check_open(row)
+        check_open(row)
         new = proposal_of(asked, row, who)
         record = await self._record(row)
         check_provider(new, record)
@@ -140,7 +144,7 @@ class UnresolvedRoutes:
         who = self._admit(request)
         asked = await read_act(request, Confirm, example=_CONFIRM)
         row = await self._row(request)
-        proposal = _open_one(row, asked.proposal)
+        proposal = open_one(row, asked.proposal)
         if proposal.maker == who and not self._alone:
             raise Forbidden(
                 f"{who} proposed it: another person must confirm it (RESOLVE_ALONE=on lets one "
@@ -189,7 +193,23 @@ class UnresolvedRoutes:
             rows = (await from_books(self._ledger.unresolved(query))).rows
         if not rows:
             raise NotFound(f"The books know no topup {name[:40]!r}")
+        await self._agree(rows)
         return rows[0]
+
+    async def _agree(self, rows: Sequence[Unresolved]) -> None:
+        """Let the streams have what the books say stands of these, whoever looks at them.
+
+        The gateway that should have told them may be older, or have died in between; and a record
+        that was restored has lost it. Where nobody hears it, the next look tells it.
+        """
+        said = [
+            (self._partition(row), row.topup_id, one.id, one.state == "proposed")
+            for row in rows
+            for one in row.proposals
+            if row.status == State.UNRESOLVED and one.settle_as == "succeeded"
+        ]
+        with suppress(Unavailable):
+            await on_streams(self._standing.agree(said))
 
     async def _record(self, row: Unresolved) -> Record:
         (record,) = await on_streams(self._topups.look(self._partition(row), [row.topup_id]))
@@ -225,7 +245,7 @@ class UnresolvedRoutes:
             raise Conflict(already(row.topup_id, f"{state} by now", newest(row)))
 
     async def _fall(self, ended: Proposal, row: Unresolved) -> None:
-        """Take that back; where nobody hears it, a ledger does, within its next minute."""
+        """Take that back; where nobody hears it, the next look at the topup does."""
         if ended.settle_as == "succeeded":
             with suppress(Unavailable):
                 await on_streams(
@@ -266,19 +286,3 @@ class UnresolvedRoutes:
             to = proposal.settle_as
             log.info("topup_resolved", topup_id=record.id, provider=lane, state=to, who=who)
         return reply, detail
-
-
-def _open_one(row: Unresolved, wanted: str) -> Proposal:
-    """Return the proposal, if it can be confirmed."""
-    _check_open(row)
-    for one in row.proposals:
-        if one.id == wanted and one.state == "proposed":
-            return one
-        if one.id == wanted:
-            raise Conflict(already(row.topup_id, stands(row), one))
-    raise Conflict(other_one(row))
-
-
-def _check_open(row: Unresolved) -> None:
-    if row.status != "unresolved":
-        raise Conflict(already(row.topup_id, stands(row), newest(row)))

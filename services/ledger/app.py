@@ -22,7 +22,6 @@ from services.ledger.overtaken import Overtaken
 from services.ledger.proposals import Proposals
 from services.ledger.questions import Questions
 from services.ledger.settings import LedgerSettings
-from services.ledger.standing import Proposed
 from services.ledger.statements.sent import Statements
 from services.ledger.store import Past
 from services.ledger.upkeep import Upkeep
@@ -153,7 +152,6 @@ class Ledger:
             proposals,
             sweeps=[
                 Overtaken(self._database).sweep,
-                Proposed(self._client, self._topups, self._database).tell,
                 Questions(self._client, self._topups, self._database).schedule,
             ],
             providers=list(OFFERS),

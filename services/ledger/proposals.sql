@@ -38,13 +38,6 @@ SELECT topup_id::text, customer_id, provider
 FROM topups WHERE status = 'unresolved' AND provider = ANY(%(provider)s)
 ORDER BY settled_at DESC LIMIT %(limit)s;
 
--- said_paid: who says of what is in limbo that it was paid, the newest; or has taken that back.
-SELECT topups.topup_id::text, customer_id, proposals.id::text, proposals.state = 'proposed'
-FROM topups JOIN proposals USING (topup_id)
-WHERE status = 'unresolved' AND settle_as = 'succeeded'
-  AND proposals.state IN ('proposed', 'withdrawn')
-ORDER BY made_at DESC LIMIT %(limit)s;
-
 -- lock_topup: its row, alone, until the end of the transaction.
 SELECT status FROM topups WHERE topup_id = %(topup_id)s::uuid FOR UPDATE;
 

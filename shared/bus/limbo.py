@@ -1,10 +1,11 @@
 """Unresolved topups: when they are asked about again, and what people say was paid."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from shared.bus.calls import Caller
 from shared.bus.records import Record, text
 from shared.bus.topups import Topups
+from shared.contracts.limits import BATCH_MAX
 from shared.runtime.redis import Client
 
 
@@ -59,6 +60,19 @@ class Standing:
     async def fall(self, partition: int, proposals: Sequence[tuple[str, str]]) -> list[str]:
         """Let these proposals say nothing any more; as `stand`."""
         return await self._tell(partition, proposals, "fell")
+
+    async def agree(self, said: Iterable[tuple[int, str, str, bool]]) -> None:
+        """Let each (partition, topup, proposal) stand or fall, as the books have it.
+
+        Raises as `Topups.accept`; what was not told then can be told again.
+        """
+        places: dict[tuple[int, bool], list[tuple[str, str]]] = {}
+        for partition, topup_id, proposal, stands in said:
+            places.setdefault((partition, stands), []).append((topup_id, proposal))
+        for (partition, stands), proposals in places.items():
+            for start in range(0, len(proposals), BATCH_MAX):
+                what = "stands" if stands else "fell"
+                await self._tell(partition, proposals[start : start + BATCH_MAX], what)
 
     async def _tell(
         self, partition: int, proposals: Sequence[tuple[str, str]], what: str

@@ -203,7 +203,7 @@ class Topups:
         """End what code can't handle, with a copy for people; return the state it is in now."""
         keys = self.keys[partition].with_records(provider, [(topup_id, key_hash)])
         args = [self.window_ms, topup_id, entry, reason, payload]
-        reply = (await self._caller.call("bury", keys, args, durable=True))[0]
+        (reply,) = await self._caller.call("bury", keys, args, durable=True)
         failed = failed_item(reply)
         return failed.text if failed else text(reply[0])
 
@@ -222,20 +222,16 @@ class Topups:
     ) -> tuple[str, str]:
         """Settle an unresolved topup on evidence: people's proposal, or '' for a machine's.
 
-        `provider` is who had it, where the record does not say. Return the reply and its detail:
-        `ok`; `too_soon` with the end of the quarantine in milliseconds; `disputed`: a machine's
-        no, and people say that it was paid; `lost`, `newer`; else the state that it is in already.
-        Raises as `accept` does.
+        `provider` had it, where the record does not say. Return the reply and its detail: `ok`;
+        `too_soon`, the quarantine's end in ms; `disputed`: a machine's no against what people say;
+        `lost`, `newer`; else the state that it is in already. Raises as `accept` does.
         """
-        keys = self.keys[partition].with_records(
-            provider or record.lane, [(record.id, record.request.key_hash)]
-        )
-        args = [
-            self.window_ms, record.id, to.value, asked_at_ms, provider_reference, evidence,
-            act.id, act.who, act.why, proposal,
-        ]  # fmt: skip
-        reply = await self._caller.call("resolve", keys, args, durable=True)
-        return text(reply[0]), text(reply[1]) if len(reply) > 1 else ""
+        named = [(record.id, record.request.key_hash)]
+        keys = self.keys[partition].with_records(provider or record.lane, named)
+        args = [self.window_ms, record.id, to.value, asked_at_ms, provider_reference, evidence]
+        args += [act.id, act.who, act.why, proposal]
+        word, *detail = map(text, await self._caller.call("resolve", keys, args, durable=True))
+        return word, "".join(detail)
 
     # -- looking ---------------------------------------------------------------------------
 
@@ -244,8 +240,7 @@ class Topups:
 
         Raises as `accept` does.
         """
-        names = self.keys[partition]
-        keys = [names.meta, *(names.record(topup_id) for topup_id in ids)]
+        keys = [self.keys[partition].meta, *map(self.keys[partition].record, ids)]
         rows = await self._caller.call("look", keys, [])
         return [read_or_fail(topup_id, row) for topup_id, row in zip(ids, rows, strict=True)]
 

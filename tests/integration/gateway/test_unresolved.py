@@ -356,6 +356,23 @@ async def test_no_machine_settles_against_an_open_proposal(
     assert (shown["status"], shown["reason"]) == ("failed", "refused")
 
 
+async def test_whoever_looks_brings_the_streams_what_the_books_say(
+    home: House, desk: str, stuck: str, redis: Client
+) -> None:
+    """An older gateway did not tell them, one died in between, or the record was restored."""
+    record = PartitionKeys(0).record(stuck)
+    made = (await propose(home, desk, stuck)).json["proposal"]
+    for look in (f"/{stuck}", "?order=newest&limit=100"):
+        await redis.hdel(record, "proposed")
+        await ask(home, desk, "ben", look)
+        assert await say_no(redis, stuck) == "disputed"
+    back = {"proposal": made["id"], "reason": "mistaken"}
+    await ask(home, desk, "ben", f"/{stuck}/withdraw", back)
+    await redis.hset(record, "proposed", made["id"])
+    await ask(home, desk, "ben", f"/{stuck}")
+    assert await say_no(redis, stuck) == "ok"
+
+
 async def test_a_no_that_a_dispatcher_asked_for_closes_the_proposal_too(
     home: House, desk: str, stuck: str, redis: Client
 ) -> None:

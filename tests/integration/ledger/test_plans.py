@@ -76,7 +76,6 @@ ASKED: dict[str, dict[str, Any]] = {
     },
     "limbo": {},
     "in_limbo": {"provider": ["DTONE", "RELOADLY"], "limit": 10_000},
-    "said_paid": {"limit": 10_000},
     "lock_topup": {"topup_id": IDS[0]},
     "overtake": {"topup_id": IDS},
 }

@@ -47,16 +47,27 @@ async def test_a_takeover_that_fails_lets_the_streams_be_trimmed(
     await redis.xgroup_destroy(names.outcomes, LEDGER_GROUP)
     await redis.xadd(names.dead, {"id": "old"}, id="1-0")
     await redis.hset(names.dead_done, "1-0", "{}")  # people are done with it
+    swept: list[str] = []
+
+    async def fail() -> None:
+        raise OSError("the books were away")
+
+    async def sweep() -> None:
+        swept.append("after one that failed")
+
     upkeep = Upkeep(
         topups,
         [bookkeeper],
         database,
         Proposals(database),
-        sweeps=[],
+        sweeps=[fail, sweep],
         providers=PROVIDERS,
         retention_ms=60_000,
     )
     with capture_logs() as logs:
+        await take_each(upkeep.steps(sweep=False))
+        assert not swept
         await take_each(upkeep.steps(sweep=True))
+    assert swept == ["after one that failed"]
     assert {line["event"] for line in logs} == {"upkeep_failed"}
     assert await redis.xlen(names.dead) == 0

@@ -11,7 +11,7 @@ from shared.bus.rights import RIGHTS, configured
 CALLED = {
     "gateway": {
         "prepare", "accept", "look", "verified", "resolve", "hold", "release", "discard",
-        "redrive",
+        "redrive", "propose",
     },
     "dispatcher": {
         "prepare", "begin", "finish", "hand_on", "park", "wake", "expire", "bury", "claim", "ask",

@@ -1,4 +1,5 @@
 -- Who was paid, where the streams lost which provider of AUTO had the topup: who proposes says it.
+-- expand: an earlier version names nobody, which all of it allows, and the trigger comes back wider.
 
 ALTER TABLE proposals
     ADD COLUMN provider text CHECK (provider ~ '^[A-Z0-9_]{1,32}$'),
