@@ -46,6 +46,7 @@ class Drawn(msgspec.Struct, frozen=True):
     evidence_key: str
     certificate: str
     certificate_key: str
+    session_key: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(32))
 
 
 def draw(folder: Path, *, url: str) -> None:
@@ -87,6 +88,7 @@ def _files(drawn: Drawn, demo: Demo) -> Iterator[tuple[str, str]]:
     yield "customer/seed.json", demo.seed().decode()
     yield "gateway/redis_url", redis_url
     yield "gateway/admin_key", drawn.admin_key
+    yield "gateway/session_key", drawn.session_key
     yield "ratelimiter/limiter_redis_url", f"redis://:{drawn.limits}@valkey-limits:6379/0"
     yield "ledger/redis_url", redis_url
     yield "ledger/database_url", f"postgresql://{LEDGER_ROLE}:{drawn.ledger}@postgres:5432/topup"
