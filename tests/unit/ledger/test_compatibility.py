@@ -40,6 +40,8 @@ def test_what_takes_away_is_seen(text: str, what: str) -> None:
     assert takes_away(text) == [what]
     with pytest.raises(WouldBreak, match=what):
         check_heads(numbered({"0070_less.sql": text}))
+    with pytest.raises(WouldBreak, match=what):
+        check_heads(numbered({"0005_less.sql": text}))  # a low number is no way around it
     check_heads(numbered({"0070_less.sql": f"-- contract 0065: nobody does since\n{text}"}))
     check_heads(numbered({"0070_less.sql": f"-- expand: it is wider\n{text}"}))
 
