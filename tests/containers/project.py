@@ -10,7 +10,7 @@ import aiohttp
 from ops.ports import free_port
 from tests.containers.engine import Engine, compose_command
 from tests.containers.images import Images
-from tests.system.stack import Stack
+from tests.system.stack import Stack, until
 
 NAME = "topuptest"
 
@@ -78,6 +78,17 @@ class ComposeStack(Stack):
     def __init__(self, project: Project) -> None:
         super().__init__(_Place(project.folder / "secrets", project.port))
         self.project = project
+
+    async def __aenter__(self) -> Self:
+        """Wait for the load balancer: it starts last, and then sees its first gateway."""
+        await until(self._answers, within_s=60, each_s=0.2)
+        return await super().__aenter__()
+
+    async def _answers(self) -> bool:
+        try:
+            return (await self.get("/health"))[0] == 200
+        except (OSError, aiohttp.ClientError):
+            return False
 
     @cached_property
     def provider(self) -> str:
