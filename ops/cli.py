@@ -74,7 +74,7 @@ app = App(
     version=_version,
 )
 for _place, (_name, _help) in enumerate(_COMMANDS.items()):
-    app.command(f"ops.{_name}:{_name}", name=_name, help=_help, sort_key=_place)
+    app.command(f"ops.commands.{_name}:{_name}", name=_name, help=_help, sort_key=_place)
 
 
 def main() -> None:

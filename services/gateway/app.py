@@ -8,19 +8,25 @@ import structlog
 from redis.exceptions import RedisError
 from uuid_utils import uuid7
 
-from services.gateway.admin import Admin
+from services.gateway.admin.api import Admin
+from services.gateway.admin.dead import DeadRoutes
+from services.gateway.admin.figures import Figures
+from services.gateway.admin.lanes import LaneRoutes
+from services.gateway.admin.operators import Operators
+from services.gateway.admin.statements import StatementRoutes
+from services.gateway.admin.stories import Stories, StoryRoutes
+from services.gateway.admin.unresolved import UnresolvedRoutes
 from services.gateway.answers import ServedBehind
-from services.gateway.backlog import Backlog
 from services.gateway.bus import Bus
-from services.gateway.dead import DeadRoutes
 from services.gateway.docs import docs_calls
 from services.gateway.door import Door
-from services.gateway.figures import Figures
 from services.gateway.keys import Keyring
-from services.gateway.lanes import LaneRoutes
 from services.gateway.limits import Limits
-from services.gateway.lists import ListRoutes
-from services.gateway.operators import Operators
+from services.gateway.merchant.backlog import Backlog
+from services.gateway.merchant.lists import ListRoutes
+from services.gateway.merchant.routing import Routing
+from services.gateway.merchant.topups import TopupRoutes
+from services.gateway.merchant.waiting import Waiting
 from services.gateway.page.assets import Assets
 from services.gateway.page.events import Events
 from services.gateway.page.looking import Looking
@@ -30,15 +36,9 @@ from services.gateway.peers import Ledger, PeerSilent
 from services.gateway.ratelimiter import Ratelimiter
 from services.gateway.rest import health_call, rest_app
 from services.gateway.room import Room
-from services.gateway.routing import Routing
 from services.gateway.sessions import Sessions
 from services.gateway.settings import GatewaySettings
-from services.gateway.statements import StatementRoutes
-from services.gateway.stories import Stories, StoryRoutes
-from services.gateway.topups import TopupRoutes
-from services.gateway.unresolved import UnresolvedRoutes
 from services.gateway.uses import Uses
-from services.gateway.waiting import Waiting
 from shared.bus.beats import Heart
 from shared.bus.topups import Topups
 from shared.contracts.catalogue import OFFERS

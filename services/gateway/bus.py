@@ -8,8 +8,8 @@ import structlog
 from redis.exceptions import RedisError
 
 from services.gateway import metrics
+from services.gateway.merchant.rules import Order
 from services.gateway.refusals import MaybeAccepted, Unavailable
-from services.gateway.rules import Order
 from shared.bus.messages import Acceptance, Accepted, ItemFailed
 from shared.bus.records import LaneState, Record
 from shared.bus.topups import Topups

@@ -12,10 +12,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from services.gateway import metrics
 from services.gateway.answers import Download, Served
+from services.gateway.merchant.topup_calls import ACCEPT
 from services.gateway.peers import PeerSilent
 from services.gateway.refusals import MethodNotAllowed, Refusal
 from services.gateway.requests import Asked, Shapes
-from services.gateway.topup_calls import ACCEPT
 from shared.contracts.errors import TopupError
 from shared.contracts.limits import BODY_BYTES_MAX
 from shared.runtime.clock import Clock

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from services.gateway.admin_calls import HEALTH
+from services.gateway.admin.calls import HEALTH
 from services.gateway.answers import ServedBehind
 from services.gateway.refusals import MethodNotAllowed, NotFound, Refusal
 from shared.contracts.errors import InvalidRequest

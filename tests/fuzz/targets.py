@@ -9,11 +9,11 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from ops.commands.scale import parse_counts
+from ops.commands.stretches import stretch_between
 from ops.connections import check_addresses
 from ops.errors import CommandFailed
-from ops.scale import parse_counts
 from ops.screens.events import as_line, event_of
-from ops.stretches import stretch_between
 from ops.supervisor.folder import Folder
 from ops.supervisor.takeover import read_state
 from services.dispatcher.attempts import UnreadableEntry, read_sale
@@ -24,10 +24,10 @@ from services.dispatcher.providers.latcom_wire import classify, read_result
 from services.dispatcher.providers.masking import mask
 from services.dispatcher.settings import DispatcherSettings
 from services.gateway.cursors import cursor_at
-from services.gateway.listings import read_filter, read_page
-from services.gateway.phones import e164
-from services.gateway.preferences import WAIT_S_MAX, preferred_wait_s
-from services.gateway.rules import idempotency_key, read_order
+from services.gateway.merchant.listings import read_filter, read_page
+from services.gateway.merchant.phones import e164
+from services.gateway.merchant.preferences import WAIT_S_MAX, preferred_wait_s
+from services.gateway.merchant.rules import idempotency_key, read_order
 from services.gateway.settings import GatewaySettings
 from services.ledger.archive import ArchiveWriter, Header, NotAnArchive, read_archive
 from services.ledger.entries import Unreadable, read_outcome, read_request

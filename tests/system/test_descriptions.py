@@ -15,7 +15,7 @@ from pydantic_asyncapi.v3 import AsyncAPI
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from ops.asyncapi import document
+from ops.commands.asyncapi import document
 from shared.contracts.packing import unpack
 from shared.runtime.redis import Client
 from tests.system.stack import ROOT, Stack, accept, until

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ops.commands.stretches import stretch_between
 from ops.errors import CommandFailed
-from ops.stretches import stretch_between
 from shared.bus.ranges import Stretch
 
 ZONE = "America/Mexico_City"

@@ -15,8 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.gateway.admin.operators import Operators
 from services.gateway.answers import ServedBehind
-from services.gateway.operators import Operators
 from services.gateway.page.calls import PAGE, PAGE_FILE, POLICY
 from services.gateway.page.signing_in import here
 from services.gateway.pages import HTML, SCRIPT, STYLE, File, file_of, respond

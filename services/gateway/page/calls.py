@@ -5,10 +5,10 @@ from typing import Annotated, Final
 import msgspec
 
 from services.gateway.calls import Answer, Call, Field
+from services.gateway.merchant.replies import Instant, Success
+from services.gateway.merchant.topup_calls import KEY_REFUSALS
 from services.gateway.pages import HTML, IF_NONE_MATCH, described, shown
-from services.gateway.replies import Instant, Success
 from services.gateway.sessions import CSRF_HEADER
-from services.gateway.topup_calls import KEY_REFUSALS
 
 _CONTENT_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Send
 
-from services.gateway.acts import Admit
+from services.gateway.admin.acts import Admit
 from services.gateway.answers import ServedBehind
 from services.gateway.page.calls import EVENT_HEADERS, EVENTS
 from services.gateway.page.viewers import Viewers, event

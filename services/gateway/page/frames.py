@@ -4,9 +4,9 @@ from typing import Annotated
 
 import msgspec
 
-from services.gateway.figures import InstanceShown, LimboShown, Volume
-from services.gateway.lane_calls import LaneShown
-from services.gateway.replies import Instant
+from services.gateway.admin.figures import InstanceShown, LimboShown, Volume
+from services.gateway.admin.lane_calls import LaneShown
+from services.gateway.merchant.replies import Instant
 
 WINDOW_S = 60
 RATE_S = 5

@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 from redis.exceptions import RedisError
 
-from services.gateway.figures import Figures, instances_shown
-from services.gateway.lanes import lanes_shown
+from services.gateway.admin.figures import Figures, instances_shown
+from services.gateway.admin.lanes import lanes_shown
 from services.gateway.page.ends import Ends
 from services.gateway.page.frames import Counted, Ended, Flow, Frame, LaneLive, Point, Sold
 from services.gateway.page.pulse import Pulse, Tally

@@ -6,9 +6,9 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.gateway.acts import read_act
+from services.gateway.admin.acts import read_act
+from services.gateway.admin.operators import Operators
 from services.gateway.answers import ServedBehind
-from services.gateway.operators import Operators
 from services.gateway.page.calls import (
     NO_STORE,
     SESSION,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ops.embedded import Running
-from services.gateway import waiting
 from services.gateway.app import Gateway
+from services.gateway.merchant import waiting
 from shared.bus.messages import Outcome, Terms, Work
 from shared.bus.records import Record
 from shared.bus.topups import Topups

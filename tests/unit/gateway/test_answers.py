@@ -2,8 +2,9 @@
 
 import pytest
 
-from services.gateway import refusals, replies
-from services.gateway.topups import limit_headers
+from services.gateway import refusals
+from services.gateway.merchant import replies
+from services.gateway.merchant.topups import limit_headers
 from shared.contracts import errors
 from shared.contracts.errors import TopupError
 from shared.contracts.events import TopupRequested

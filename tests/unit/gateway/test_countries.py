@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway.rules import Order, read_order
+from services.gateway.merchant.rules import Order, read_order
 from shared.contracts.catalogue import OFFERS, Offer, Product
 from shared.contracts.errors import InvalidPhone, InvalidRequest
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.cursors import cursor_at, place_at
-from services.gateway.listings import LIMIT_DEFAULT, filter_of, read_filter, read_page
+from services.gateway.merchant.listings import LIMIT_DEFAULT, filter_of, read_filter, read_page
 from shared.contracts.errors import InvalidRequest
 from shared.contracts.peers import Place, TopupFilter, TopupQuery
 from shared.contracts.states import State

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.preferences import WAIT_S_MAX, preferred_wait_s
+from services.gateway.merchant.preferences import WAIT_S_MAX, preferred_wait_s
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.phones import WRITTEN_PATTERN, e164, parsed
+from services.gateway.merchant.phones import WRITTEN_PATTERN, e164, parsed
+from services.gateway.merchant.rules import Order, idempotency_key, read_order
 from services.gateway.refusals import InvalidJson
-from services.gateway.rules import Order, idempotency_key, read_order
 from shared.contracts.catalogue import OFFERS
 from shared.contracts.errors import InvalidAmount, InvalidPhone, InvalidRequest, UnknownProvider
 

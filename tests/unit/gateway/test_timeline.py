@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.gateway.timeline import timeline
+from services.gateway.admin.timeline import timeline
 from shared.contracts.peers import AuditRow, TopupRow
 from shared.contracts.stories import Dossier
 

@@ -1,0 +1,1 @@
+"""The commands of `topup`, one file each, and the parts that only they have."""

@@ -1,0 +1,1 @@
+"""What operators ask of a gateway: figures, lanes, money in limbo, dead letters, stories."""
