@@ -105,7 +105,7 @@ class Soak:
                 looking.cancel()
             took_s = time.monotonic() - begun
             after = await processes(house)
-            await self._rest(house, len(sold))
+            await self._rest(house, merchant)
             sources = await self._hear(house, merchant, sold)
             replayed = await replay_changes(
                 house.servers["valkey"].url, house.servers["postgres"].url
@@ -138,13 +138,15 @@ class Soak:
         found = trend(self._points[what], TOLERANCES.get(what[1], COUNTS))
         return replace(found, grows=False) if what in GROWS_BY_DESIGN else found
 
-    async def _rest(self, house: House, count: int) -> None:
+    async def _rest(self, house: House, merchant: Merchant) -> None:
+        """Wait until all that the merchant knows of has ended; a sale without a key may be none."""
         client = open_valkey(house.servers["valkey"].url)
+        accepted = {line.topup_id for line in merchant.lines if line.topup_id}
 
         async def at_rest() -> bool:
             await asyncio.to_thread(self._witness.read_on, client)
             pending = await asyncio.to_thread(pending_says, house.servers["valkey"].url)
-            return self._witness.settled >= count and not any(pending.values())
+            return self._witness.has_heard(accepted) and not any(pending.values())
 
         await until(at_rest, within_s=REST_S_MAX, each_s=1.0)
 

@@ -1,5 +1,7 @@
 """Reads the streams while they are written: what is trimmed and has expired was seen before."""
 
+from collections.abc import Set as AbstractSet
+
 from msgspec.structs import replace
 
 from tests.chaos.sources import LANE, OUTCOMES, Client, Streams, entries
@@ -29,6 +31,10 @@ class Witness:
     def settled(self) -> int:
         """How many topups have ended."""
         return len(self._outcomes)
+
+    def has_heard(self, topups: AbstractSet[str]) -> bool:
+        """Tell whether each of these has ended."""
+        return self._outcomes.keys() >= topups
 
     def complete(self, streams: Streams) -> Streams:
         """Return what the streams say, and what they have forgotten; of records, their ends."""
