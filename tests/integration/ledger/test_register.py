@@ -227,6 +227,9 @@ class Held:
         self.waiting = asyncio.Event()
         self.go = asyncio.Event()
 
+    async def at(self, _key: str) -> "Held":
+        return self
+
     def pipeline(self, **how: Any) -> Any:
         pipe = self._client.pipeline(**how)
         send = pipe.execute
@@ -247,7 +250,7 @@ async def test_a_late_announcement_does_not_undo_a_newer_one(
     key = await register.draw()
     held = Held(redis)
     first = asyncio.create_task(Customers(Changes(owned, held)).limit(ACME, 1))
-    await held.waiting.wait()
+    await asyncio.wait_for(held.waiting.wait(), 30)
     second = asyncio.create_task(register.customers.limit(ACME, 2))
     await asyncio.wait({second}, timeout=0.3)
     held.go.set()
