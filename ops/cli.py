@@ -13,7 +13,7 @@ _COMMANDS: Final = {
     "up": "Start every server and service here; Ctrl-C drains and stops them.",
     "ps": "Show every replica and server that runs here (--json: a list).",
     "status": "Show the whole system on one screen (--json; --watch).",
-    "top": "Show the live picture in this terminal: rates, lanes, replicas, newest ends.",
+    "top": "Show the live picture: rates, lanes, replicas, newest ends.",
     "tail": "Show what becomes of topups as it happens: topup tail --status failed.",
     "explain": "Tell the story of one topup, by ID, reference or phone: explain ID.",
     "evidence": "Write one sale to a file that a stranger can verify: evidence ID.",

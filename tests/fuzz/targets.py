@@ -237,6 +237,8 @@ def _environ(kind: type[msgspec.Struct]) -> bytes:
             known = "on" if field.default else "off"
         elif field.encode_name == "EVIDENCE_KEY":
             known = draw_signing_key()
+        elif field.encode_name == "SESSION_KEY":
+            known = "0" * 32
         values[field.encode_name] = (known or "8080").encode()
     return packed(values)
 
