@@ -172,8 +172,8 @@ async def durability(client: Client, *, replicas: int = 0, key: str = TRIALS_KEY
     """Say by a trial what an answered write is worth: `fsync`, `replicated` or `at risk`.
 
     A service may not read the server's settings, which hold passwords. Of a server that syncs once
-    a second the first write may be on disk at once, and the second is not. One from before WAITAOF
-    (Redis 7.0) is asked for its settings all the same.
+    a second a trial may be on disk at once; one of the next is not. One from before WAITAOF (Redis
+    7.0) is asked for its settings all the same.
     """
     first_ms, then_ms = TRIAL_MS
     trial: list[Command] = [("INCR", key), ("WAITAOF", 1, replicas, first_ms)]
