@@ -56,6 +56,16 @@ async def test_a_trial_leaves_nothing_behind(client: Client) -> None:
     ).status == "healthy"
 
 
+async def test_however_often_health_is_asked_the_disk_is_tried_once(client: Client) -> None:
+    """A probe waits for nobody's disk, and so no slow disk makes a replica look dead."""
+    check = redis_check(client, Topups(client, partitions=1, window_ms=1))
+    assert (await check()).details == {"durability": "fsync"}
+    before = (await client.info("persistence"))["aof_current_size"]
+    for _ in range(20):
+        assert (await check()).details == {"durability": "fsync"}
+    assert (await client.info("persistence"))["aof_current_size"] == before
+
+
 @pytest.mark.parametrize("problem", REFUSALS)
 async def test_what_refuses_writes_is_named(server: Running, client: Client, problem: str) -> None:
     """Degraded, not unhealthy: what is there can still be read."""
