@@ -15,6 +15,7 @@ from services.ledger.statements.tables import NO_PHONE, NO_TIME
 from shared.contracts.ids import mask_phone
 from shared.contracts.instants import timestamp
 from shared.contracts.money import format_amount
+from shared.contracts.statements import ClassSum
 
 _ROWS_AT_ONCE: Final = 2_000
 T = TypeVar("T")
@@ -43,18 +44,6 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 COLUMNS: Final = tuple(field.encode_name for field in msgspec.structs.fields(Row))
-
-
-class Sum(msgspec.Struct, frozen=True, kw_only=True):
-    """One class in one currency: both sides, and by how much they differ."""
-
-    name: str = msgspec.field(name="class")
-    currency: str
-    theirs_count: int
-    theirs_amount: str
-    ours_count: int
-    ours_amount: str
-    difference: str
 
 
 def rows(result: Reconciliation) -> Iterator[Row]:
@@ -94,7 +83,7 @@ def row_of(result: Reconciliation, found: Finding) -> Row:
     return Row(kind=found.kind, **told)  # type: ignore[arg-type] # each under its own name
 
 
-def sums(result: Reconciliation) -> list[Sum]:
+def sums(result: Reconciliation) -> list[ClassSum]:
     """Return every class in every currency, and under them all together."""
     currencies = sorted({*result.totals.theirs, *result.totals.ours})
     found = [
@@ -139,7 +128,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     lines_read: int
     lines_of_other_days: int
     lines_not_paid: int
-    totals: list[Sum]
+    totals: list[ClassSum]
     accepted_before: dict[str, Side]
     paid_on_another_day: dict[str, Side]
     not_expected: dict[str, Side]
@@ -176,9 +165,9 @@ def is_clean(result: Reconciliation) -> bool:
     )
 
 
-def _sum(name: str, currency: str, theirs: Side | None, ours: Side | None) -> Sum:
+def _sum(name: str, currency: str, theirs: Side | None, ours: Side | None) -> ClassSum:
     theirs, ours = theirs or Side(), ours or Side()
-    return Sum(
+    return ClassSum(
         name=name,
         currency=currency,
         theirs_count=theirs.count,
