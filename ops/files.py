@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO
+from typing import IO, Final
 
 from ops.errors import CommandFailed
+
+_INTERRUPTED: Final = 130
 
 
 def check_new(named: str, file: Path, *, example: str, suffixes: tuple[str, ...] = ()) -> None:
@@ -39,6 +41,25 @@ def made_whole(file: Path) -> Iterator[IO[bytes]]:
         making.flush()
         os.fsync(making.fileno())
         os.link(making.name, file)
+
+
+@contextmanager
+def made_new(file: Path, *, suffix: str, example: str) -> Iterator[IO[bytes]]:
+    """Yield what becomes the file that a command was asked for; how it goes wrong is one line.
+
+    Raises:
+        CommandFailed: `check_new` refuses it, it cannot be made, or somebody interrupted it.
+    """
+    check_new(str(file), file, example=example, suffixes=(suffix,))
+    try:
+        with made_whole(file) as making:
+            yield making
+    except KeyboardInterrupt:
+        raise CommandFailed(
+            f"interrupted: {file} was not made; it can be run again", status=_INTERRUPTED
+        ) from None
+    except OSError as problem:
+        raise CommandFailed(f"{file} cannot be made: {problem.strerror}; {example}") from None
 
 
 @contextmanager

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import IO, Final
 
 from ops.errors import CommandFailed
-from ops.files import check_new, made_whole
+from ops.files import made_new
 
 _SUFFIX: Final = ".zip"
 _EXAMPLE: Final = "for example: topup backup books-2026-11-24.zip"
-_INTERRUPTED: Final = 130
 
 
 def backup(file: Path, /) -> None:
@@ -23,16 +22,8 @@ def backup(file: Path, /) -> None:
     Args:
         file: Its name ends in .zip; it must not exist.
     """
-    check_new(str(file), file, example=_EXAMPLE, suffixes=(_SUFFIX,))
-    try:
-        with made_whole(file) as making:
-            said = asyncio.run(_backup(making))
-    except KeyboardInterrupt:
-        raise CommandFailed(
-            f"interrupted: {file} was not made; it can be run again", status=_INTERRUPTED
-        ) from None
-    except OSError as problem:
-        raise CommandFailed(f"{file} cannot be made: {problem.strerror}; {_EXAMPLE}") from None
+    with made_new(file, suffix=_SUFFIX, example=_EXAMPLE) as making:
+        said = asyncio.run(_backup(making))
     sys.stdout.write(f"backed up {said} to {file}\n")
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from ops.commands.selection import Selection
-from ops.errors import CommandFailed
-from ops.files import check_new, made_whole
+from ops.files import made_new
 
 if TYPE_CHECKING:
     from services.ledger.archive import Header
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
 _SUFFIX: Final = ".jsonl.gz"
 _EXAMPLE: Final = f"for example: topup export --from 2026-11-01 --to 2026-12-01 november{_SUFFIX}"
-_INTERRUPTED: Final = 130
 
 
 def export(
@@ -33,16 +31,8 @@ def export(
         file: Its name ends in .jsonl.gz; it must not exist.
         selection: Which entries.
     """
-    check_new(str(file), file, example=_EXAMPLE, suffixes=(_SUFFIX,))
-    try:
-        with made_whole(file) as making:
-            said = asyncio.run(_export(making, selection))
-    except KeyboardInterrupt:
-        raise CommandFailed(
-            f"interrupted: {file} was not made; it can be run again", status=_INTERRUPTED
-        ) from None
-    except OSError as problem:
-        raise CommandFailed(f"{file} cannot be made: {problem.strerror}; {_EXAMPLE}") from None
+    with made_new(file, suffix=_SUFFIX, example=_EXAMPLE) as making:
+        said = asyncio.run(_export(making, selection))
     sys.stdout.write(f"exported {said} to {file}\n")
 
 
