@@ -13,7 +13,8 @@ from shared.bus.topups import Topups
 from shared.contracts.errors import TopupError
 from shared.contracts.states import Reason
 from shared.contracts.streams import PartitionKeys
-from shared.runtime.redis import Client, connect, durability, durability_set, refuses_writes
+from shared.runtime.redis import Client, connect
+from shared.runtime.worth import durability, durability_set, refuses_writes
 
 _EVICTION: Final = "noeviction"
 _RECONCILE: Final = "run `topup reconcile streams`; docs/operations.md, When Valkey is lost"

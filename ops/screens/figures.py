@@ -13,7 +13,7 @@ from services.ledger.store import Past
 from shared.bus.queue import Queue, read_queue
 from shared.contracts.peers import Totals
 from shared.runtime.clock import Clock
-from shared.runtime.redis import TRIALS_KEY, durability_set
+from shared.runtime.worth import TRIALS_KEY, durability_set
 
 LOOK_S_MAX: Final = 8.0
 PartT = TypeVar("PartT")

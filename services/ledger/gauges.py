@@ -17,7 +17,8 @@ from shared.bus.topups import Topups
 from shared.bus.unfinished import Unfinished, read_unfinished
 from shared.contracts.errors import TopupError
 from shared.contracts.streams import LEDGER_GROUP
-from shared.runtime.redis import Client, durability, refuses_writes, room
+from shared.runtime.redis import Client
+from shared.runtime.worth import durability, refuses_writes, room
 
 log = structlog.get_logger()
 

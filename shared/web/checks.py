@@ -13,7 +13,8 @@ from shared.bus.topups import Topups
 from shared.contracts.limits import CHECK_TIMEOUT_MS
 from shared.contracts.states import Reason
 from shared.runtime.clock import Clock
-from shared.runtime.redis import TRIALS_KEY, Client, durability, refuses_writes
+from shared.runtime.redis import Client
+from shared.runtime.worth import TRIALS_KEY, durability, refuses_writes
 from shared.web.health import RANK, Check, Condition
 
 TRIAL_EACH_S: Final = 5.0

@@ -21,7 +21,8 @@ from shared.bus.topups import Topups
 from shared.contracts.errors import NotDurable
 from shared.contracts.states import State
 from shared.contracts.streams import DISPATCHER_GROUP
-from shared.runtime.redis import connect, durability
+from shared.runtime.redis import connect
+from shared.runtime.worth import durability
 from shared.web.checks import redis_check
 from tests.integration.bus.bench import LANE, WINDOW_MS, Bench, until
 from tests.integration.dispatcher.lanes import Bay

@@ -16,7 +16,8 @@ from shared.bus.rights import RIGHTS, user_of
 from shared.bus.topups import Topups
 from shared.contracts.errors import NotAccepted
 from shared.contracts.states import State
-from shared.runtime.redis import Client, connect, durability
+from shared.runtime.redis import Client, connect
+from shared.runtime.worth import durability
 from tests.integration.bus.bench import LANE, WINDOW_MS, Bench
 from tests.rights import as_service
 

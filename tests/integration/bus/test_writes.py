@@ -11,7 +11,8 @@ from redis.exceptions import ResponseError
 from ops.checks.streams import check_streams
 from ops.embedded import Running
 from shared.bus.topups import Topups
-from shared.runtime.redis import TRIALS_KEY, Client, connect, refuses_writes
+from shared.runtime.redis import Client, connect
+from shared.runtime.worth import TRIALS_KEY, refuses_writes
 from shared.web.checks import redis_check, writes_check
 
 pytestmark = pytest.mark.integration
