@@ -1,7 +1,7 @@
 """The streams on a cluster: each partition on whichever primary has its slot, all at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -31,14 +31,6 @@ from tests.integration.dispatcher.lanes import Bay
 pytestmark = pytest.mark.integration
 
 PARTITIONS = 4
-
-
-@pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyCluster]:
-    """Two primaries and no replica."""
-    cluster = ValkeyCluster(tmp_path_factory.mktemp("cluster"), primaries=2, replicas=0)
-    yield cluster
-    cluster.stop()
 
 
 @pytest.fixture

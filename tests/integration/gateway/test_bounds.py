@@ -23,20 +23,6 @@ ENOUGH_S = 20.0
 
 
 @pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[Link]:
-    """A network between a gateway and the empty Valkey."""
-    server = urlsplit(redis_url)
-
-    async def upstream() -> tuple[str, int]:
-        return server.hostname or "", server.port or 0
-
-    link = Link("valkey", upstream)
-    await link.open()
-    yield link
-    await link.close()
-
-
-@pytest.fixture
 async def looking(
     redis_url: str, link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Bus]:

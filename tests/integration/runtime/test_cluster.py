@@ -1,7 +1,7 @@
 """A client of a cluster finds who has a key, follows it where it goes, and sends nothing twice."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import pytest
@@ -20,14 +20,6 @@ pytestmark = pytest.mark.integration
 
 KEYS = [f"test:{{{number}}}" for number in range(12)]
 WITHIN_S = 10.0
-
-
-@pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyCluster]:
-    """Two primaries and no replica."""
-    cluster = ValkeyCluster(tmp_path_factory.mktemp("cluster"), primaries=2, replicas=0)
-    yield cluster
-    cluster.stop()
 
 
 @pytest.fixture

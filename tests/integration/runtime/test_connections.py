@@ -32,20 +32,6 @@ WITHIN_S = 10.0
 
 
 @pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[Link]:
-    """A network between a client and the empty Valkey."""
-    server = urlsplit(redis_url)
-
-    async def upstream() -> tuple[str, int]:
-        return server.hostname or "", server.port or 0
-
-    link = Link("valkey", upstream)
-    await link.open()
-    yield link
-    await link.close()
-
-
-@pytest.fixture
 async def client(redis_url: str, link: Link) -> AsyncIterator[Client]:
     """A client behind that network."""
     server = urlsplit(redis_url)
